@@ -1,0 +1,92 @@
+// Large blocks: one region each, the header in its first page and the block behind it. Freed regions wait in the region
+// cache. A block that has grown once gets twice the addresses it asks for, so that it grows on in place: addresses cost
+// nothing until they are touched. Any thread.
+#pragma once
+
+#include <new>
+
+#include <hakmem/base/types.hpp>
+#include <hakmem/slab/region.hpp>
+
+namespace hakmem::back {
+
+template <class Parts>
+class LargeBlocks {
+ public:
+  struct Large : slab::Region<Parts::kRegion> {
+    std::byte* block = nullptr;
+    std::size_t usable = 0;  // bytes from `block`, whole pages
+    std::size_t room() const noexcept {
+      return this->bytes - static_cast<std::size_t>(block - reinterpret_cast<const std::byte*>(this));
+    }
+  };
+  static_assert(sizeof(Large) + 16 <= base::kPage, "LargeBlocks: the header and a block prefix share one page");
+
+  constexpr LargeBlocks() noexcept = default;
+
+  // A block of n bytes at a multiple of align (a power of two), with addresses for `room` bytes. `zeroed` tells whether
+  // its bytes are all 0. nullptr: out of memory.
+  void* take(Parts& parts, std::size_t n, std::size_t align, std::size_t room, bool& zeroed) noexcept {
+    // A block aligned to a region or more starts one region behind its header.
+    const std::size_t offset = align >= Parts::kRegion ? Parts::kRegion : align > base::kPage ? align : base::kPage;
+    if (room > base::kLargestRequest - offset - Parts::kRegion) return nullptr;
+    const std::size_t bytes = base::align_up(offset + room, Parts::kRegion);
+    void* start;
+    std::size_t got = bytes;
+    zeroed = true;
+    if (align <= Parts::kRegion) {
+      const auto taken = parts.regions.take(parts.pages, bytes);
+      start = taken.start;
+      got = taken.bytes;
+      zeroed = taken.zeroed;
+    } else {
+      start = parts.pages.map(bytes, align, Parts::kRegion);
+    }
+    if (start == nullptr) return nullptr;
+    auto* large = new (start) Large{};
+    large->kind = slab::RegionKind::kLarge;
+    large->bytes = got;
+    large->block = static_cast<std::byte*>(start) + offset;
+    large->usable = base::align_up(n == 0 ? 1 : n, base::kPage);
+    parts.owner.stamp(large->block, 0);
+    if (!parts.owner.enroll(parts.pages, large)) {
+      parts.pages.unmap(large, got);
+      return nullptr;
+    }
+    __atomic_fetch_add(&count_, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&bytes_, got, __ATOMIC_RELAXED);
+    return large->block;
+  }
+
+  void give(Parts& parts, Large* large) noexcept {
+    const std::size_t bytes = large->bytes;
+    __atomic_fetch_sub(&count_, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&bytes_, bytes, __ATOMIC_RELAXED);
+    parts.owner.withdraw(large);
+    parts.regions.give(parts.pages, large, bytes);
+  }
+
+  // Makes the block n bytes long where it lies. False: nothing changed.
+  bool resize(Parts& parts, Large* large, std::size_t n) noexcept {
+    const std::size_t wanted = base::align_up(n, base::kPage);
+    if (wanted > large->room()) {
+      const std::size_t bytes = base::align_up(wanted + (large->bytes - large->room()), Parts::kRegion);
+      if (!parts.pages.extend(large, large->bytes, bytes)) return false;
+      __atomic_fetch_add(&bytes_, bytes - large->bytes, __ATOMIC_RELAXED);
+      large->bytes = bytes;
+    } else if (wanted < large->usable) {
+      parts.pages.purge(large->block + wanted, large->usable - wanted);
+    }
+    large->usable = wanted;
+    return true;
+  }
+
+  std::size_t count() const noexcept { return base::relaxed_load(count_); }
+  std::size_t bytes() const noexcept { return base::relaxed_load(bytes_); }
+
+ private:
+  std::size_t count_ = 0;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace hakmem::back

@@ -1,0 +1,280 @@
+// Medium blocks: runs of 4 KiB pages in regions of their own, described in the region's header. Free runs coalesce with
+// their neighbours and wait, still resident, in bins by length; the purge policy decides for how long. Any thread; one
+// lock. Idea: boundary tags (Knuth, 1968) over page runs, as in Kingsley's and Evans' allocators.
+#pragma once
+
+#include <bit>
+#include <new>
+
+#include <hakmem/base/types.hpp>
+#include <hakmem/pages/options.hpp>
+#include <hakmem/pages/os_memory.hpp>
+#include <hakmem/slab/region.hpp>
+#include <hakmem/thread/mutex.hpp>
+
+namespace hakmem::back {
+
+template <class Parts>
+class PageRuns {
+  static constexpr std::size_t kPages = Parts::kRegion / base::kPage;
+  static constexpr auto kPurge = Parts::kOptions.purge;
+
+  enum class State : std::uint8_t { kInside, kFree, kUsed };
+  struct Run {  // described at its first page; a free one's length at its last page too
+    Run* next;
+    Run* prev;
+    std::uint16_t pages;
+    State state;
+    bool dirty;
+  };
+  struct Chunk : slab::Region<Parts::kRegion> {
+    Chunk* next_chunk = nullptr;
+    Chunk* prev_chunk = nullptr;
+    std::uint64_t dirty_since_ms = 0;
+    std::uint32_t used_runs = 0;
+    bool dirty = false;
+    Run runs[kPages]{};
+  };
+  static constexpr std::size_t kFirst = (sizeof(Chunk) + base::kPage - 1) / base::kPage;
+  static_assert(kPages - kFirst >= kPages / 4, "PageRuns: the header leaves too little of a region");
+
+ public:
+  // The largest request served, in bytes with its prefix.
+  static constexpr std::size_t kLargest = Parts::kRegion / 4;
+
+  constexpr PageRuns() noexcept = default;
+
+  // A run of at least `bytes` (1 .. kLargest), page-aligned. nullptr: out of memory.
+  void* take(Parts& parts, std::size_t bytes) noexcept {
+    const auto pages = static_cast<std::uint16_t>((bytes + base::kPage - 1) / base::kPage);
+    thread::Lock lock(mutex_);
+    Run* run = find(pages);
+    if (run == nullptr) {
+      run = map(parts);
+      if (run == nullptr) return nullptr;
+    } else {
+      remove(run);
+    }
+    Chunk* chunk = chunk_of(run);
+    if (run->pages > pages) {
+      Run* rest = run + pages;
+      make_free(rest, static_cast<std::uint16_t>(run->pages - pages), run->dirty);
+    }
+    run->pages = pages;
+    run->state = State::kUsed;
+    if (pages > 1) run[pages - 1].state = State::kInside;
+    ++chunk->used_runs;
+    ++used_;
+    return address(chunk, run);
+  }
+
+  // The run that holds p, a pointer into its first pages. False: there is none in use.
+  bool find_used(const void* p, std::byte*& start, std::size_t& bytes) noexcept {
+    Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(p));
+    std::size_t i = (base::address(p) - base::address(chunk)) / base::kPage;
+    if (i < kFirst || i >= kPages) return false;
+    while (i > kFirst && chunk->runs[i].state == State::kInside) --i;
+    if (chunk->runs[i].state != State::kUsed) return false;
+    start = address(chunk, &chunk->runs[i]);
+    bytes = std::size_t{chunk->runs[i].pages} * base::kPage;
+    return true;
+  }
+
+  // `start` is a run in use, as find_used() gave it.
+  void give(Parts& parts, void* start) noexcept {
+    thread::Lock lock(mutex_);
+    Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(start));
+    Run* run = run_at(chunk, start);
+    --used_;
+    --chunk->used_runs;
+    std::uint16_t pages = run->pages;
+    if constexpr (kPurge == pages::Purge::kEager) parts.pages.purge(start, std::size_t{pages} * base::kPage);
+    bool dirty = kPurge != pages::Purge::kEager;
+    run->state = State::kInside;
+    Run* after = run + pages;
+    if (after < chunk->runs + kPages && after->state == State::kFree) {
+      remove(after);
+      pages = static_cast<std::uint16_t>(pages + after->pages);
+      dirty |= after->dirty;
+      forget(after);
+    }
+    if (run > chunk->runs + kFirst && run[-1].state == State::kFree) {
+      Run* before = run - run[-1].pages;
+      remove(before);
+      pages = static_cast<std::uint16_t>(pages + before->pages);
+      dirty |= before->dirty;
+      forget(before);
+      run = before;
+    }
+    make_free(run, pages, dirty);
+    if (chunk->used_runs == 0 && chunks_ > 1) return drop(parts, chunk);
+    if (kPurge == pages::Purge::kDecay && dirty) {
+      chunk->dirty = true;
+      chunk->dirty_since_ms = pages::now_ms();
+      decay(parts, chunk->dirty_since_ms);
+    }
+  }
+
+  // Lengthens or shortens a run in use where it lies. False: nothing changed.
+  bool resize(Parts& parts, void* start, std::size_t bytes) noexcept {
+    const auto pages = static_cast<std::uint16_t>((bytes + base::kPage - 1) / base::kPage);
+    thread::Lock lock(mutex_);
+    Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(start));
+    Run* run = run_at(chunk, start);
+    if (pages == run->pages) return true;
+    Run* after = run + run->pages;
+    const bool has_after = after < chunk->runs + kPages && after->state == State::kFree;
+    std::uint16_t total = run->pages;
+    bool dirty = true;
+    if (has_after) total = static_cast<std::uint16_t>(total + after->pages);
+    if (total < pages) return false;
+    if (has_after) {
+      dirty = pages < run->pages || after->dirty;
+      remove(after);
+      forget(after);
+    }
+    if (run->pages > 1) run[run->pages - 1].state = State::kInside;
+    run->pages = pages;
+    if (total > pages) {
+      Run* rest = run + pages;
+      if constexpr (kPurge == pages::Purge::kEager) {
+        parts.pages.purge(address(chunk, rest), (std::size_t{total} - pages) * base::kPage);
+        dirty = false;
+      }
+      make_free(rest, static_cast<std::uint16_t>(total - pages), dirty);
+      chunk->dirty |= dirty;
+    }
+    return true;
+  }
+
+  // Every free run and every empty region goes back to the system.
+  void collect(Parts& parts) noexcept {
+    thread::Lock lock(mutex_);
+    for (Chunk* chunk = all_; chunk != nullptr;) {
+      Chunk* next = chunk->next_chunk;
+      if (chunk->used_runs == 0) {
+        drop(parts, chunk);
+      } else {
+        purge(parts, chunk);
+      }
+      chunk = next;
+    }
+  }
+
+  std::size_t used_runs() const noexcept { return base::relaxed_load(used_); }
+  std::size_t chunks() const noexcept { return base::relaxed_load(chunks_); }
+  thread::Mutex& mutex() noexcept { return mutex_; }
+
+ private:
+  // Bins: exact up to 32 pages, then four per doubling.
+  static constexpr unsigned kBins = 32 + 4 * 6;
+  static unsigned bin_of(unsigned pages) noexcept {
+    if (pages <= 32) return pages - 1;
+    const auto shift = static_cast<unsigned>(std::bit_width(pages)) - 3;
+    return 32 + (shift - 3) * 4 + ((pages >> shift) & 3);
+  }
+
+  static Chunk* chunk_of(Run* run) noexcept {
+    return reinterpret_cast<Chunk*>(base::address(run) & ~(Parts::kRegion - 1));
+  }
+  static std::byte* address(Chunk* chunk, Run* run) noexcept {
+    return reinterpret_cast<std::byte*>(chunk) + static_cast<std::size_t>(run - chunk->runs) * base::kPage;
+  }
+  static Run* run_at(Chunk* chunk, const void* p) noexcept {
+    return &chunk->runs[(base::address(p) - base::address(chunk)) / base::kPage];
+  }
+
+  // The shortest bin whose every run fits, else a fitting one of the request's own bin.
+  Run* find(unsigned pages) noexcept {
+    const unsigned own = bin_of(pages);
+    if (pages <= 32 && bins_[own] != nullptr) return bins_[own];
+    const std::uint64_t above = own + 1 < 64 ? filled_ >> (own + 1) << (own + 1) : 0;
+    if (above != 0) return bins_[std::countr_zero(above)];
+    for (Run* run = bins_[own]; run != nullptr; run = run->next) {
+      if (run->pages >= pages) return run;
+    }
+    return nullptr;
+  }
+  void insert(Run* run) noexcept {
+    const unsigned b = bin_of(run->pages);
+    run->prev = nullptr;
+    run->next = bins_[b];
+    if (run->next != nullptr) run->next->prev = run;
+    bins_[b] = run;
+    filled_ |= std::uint64_t{1} << b;
+  }
+  void remove(Run* run) noexcept {
+    const unsigned b = bin_of(run->pages);
+    (run->prev != nullptr ? run->prev->next : bins_[b]) = run->next;
+    if (run->next != nullptr) run->next->prev = run->prev;
+    if (bins_[b] == nullptr) filled_ &= ~(std::uint64_t{1} << b);
+  }
+  void make_free(Run* run, std::uint16_t pages, bool dirty) noexcept {
+    Run* end = run + pages - 1;
+    end->pages = pages;
+    end->state = State::kFree;
+    run->pages = pages;
+    run->state = State::kFree;
+    run->dirty = dirty;
+    insert(run);
+  }
+  static void forget(Run* run) noexcept {
+    run[run->pages - 1].state = State::kInside;
+    run->state = State::kInside;
+  }
+
+  Run* map(Parts& parts) noexcept {
+    const auto taken = parts.regions.take(parts.pages, Parts::kRegion);
+    if (taken.start == nullptr) return nullptr;
+    auto* chunk = new (taken.start) Chunk{};
+    chunk->kind = slab::RegionKind::kRuns;
+    chunk->bytes = Parts::kRegion;
+    if (!parts.owner.enroll(parts.pages, chunk)) {
+      parts.pages.unmap(chunk, Parts::kRegion);
+      return nullptr;
+    }
+    ++chunks_;
+    chunk->next_chunk = all_;
+    if (all_ != nullptr) all_->prev_chunk = chunk;
+    all_ = chunk;
+    Run* run = &chunk->runs[kFirst];
+    run->pages = static_cast<std::uint16_t>(kPages - kFirst);
+    run->dirty = !taken.zeroed;
+    return run;
+  }
+  void drop(Parts& parts, Chunk* chunk) noexcept {
+    remove(&chunk->runs[kFirst]);
+    (chunk->prev_chunk != nullptr ? chunk->prev_chunk->next_chunk : all_) = chunk->next_chunk;
+    if (chunk->next_chunk != nullptr) chunk->next_chunk->prev_chunk = chunk->prev_chunk;
+    --chunks_;
+    parts.owner.withdraw(chunk);
+    parts.regions.give(parts.pages, chunk, Parts::kRegion);
+  }
+
+  void purge(Parts& parts, Chunk* chunk) noexcept {
+    for (std::size_t i = kFirst; i < kPages; i += chunk->runs[i].pages) {
+      Run& run = chunk->runs[i];
+      if (run.state != State::kFree || !run.dirty) continue;
+      parts.pages.purge(address(chunk, &run), std::size_t{run.pages} * base::kPage);
+      run.dirty = false;
+    }
+    chunk->dirty = false;
+  }
+  void decay(Parts& parts, std::uint64_t now) noexcept {
+    if (now - last_decay_ms_ < Parts::kOptions.decay_ms / 4 + 1) return;
+    last_decay_ms_ = now;
+    for (Chunk* chunk = all_; chunk != nullptr; chunk = chunk->next_chunk) {
+      if (chunk->dirty && now - chunk->dirty_since_ms >= Parts::kOptions.decay_ms) purge(parts, chunk);
+    }
+  }
+
+  thread::Mutex mutex_;
+  Chunk* all_ = nullptr;
+  std::size_t chunks_ = 0;
+  std::size_t used_ = 0;
+  std::uint64_t filled_ = 0;  // which bins hold a run
+  std::uint64_t last_decay_ms_ = 0;
+  Run* bins_[kBins]{};
+};
+
+}  // namespace hakmem::back

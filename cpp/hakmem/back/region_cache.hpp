@@ -1,0 +1,102 @@
+// Empty regions kept for reuse, bounded in bytes and in number, given back to the page source by the purge policy.
+// Any thread; one lock; the system is called only when the cache misses, overflows or decays.
+#pragma once
+
+#include <hakmem/base/types.hpp>
+#include <hakmem/pages/options.hpp>
+#include <hakmem/pages/os_memory.hpp>
+#include <hakmem/thread/mutex.hpp>
+
+namespace hakmem::back {
+
+template <class Pages, pages::MmapOptions O>
+class RegionCache {
+  static constexpr std::size_t kEntries = 64;
+  static constexpr std::size_t kMostBytes = std::size_t{O.large_cache_mib} << 20;
+
+ public:
+  constexpr RegionCache() noexcept = default;
+
+  struct Taken {
+    void* start;
+    std::size_t bytes;
+    bool zeroed;
+  };
+
+  // A region of at least `bytes` (a multiple of the granule), at most a quarter more. start == nullptr: refused.
+  Taken take(Pages& pages, std::size_t bytes) noexcept {
+    {
+      thread::Lock lock(mutex_);
+      std::size_t best = kEntries;
+      for (std::size_t i = count_; i-- > 0;) {
+        if (entries_[i].bytes < bytes || entries_[i].bytes > bytes + bytes / 4) continue;
+        if (best == kEntries || entries_[i].bytes < entries_[best].bytes) best = i;
+      }
+      if (best != kEntries) {
+        const Entry entry = remove(best);
+        return {entry.start, entry.bytes, false};
+      }
+    }
+    return {pages.map(bytes), bytes, true};
+  }
+
+  void give(Pages& pages, void* start, std::size_t bytes) noexcept {
+    if constexpr (O.purge == pages::Purge::kEager) {
+      pages.unmap(start, bytes);
+    } else {
+      if (bytes > kMostBytes) return pages.unmap(start, bytes);
+      thread::Lock lock(mutex_);
+      while (count_ == kEntries || bytes_ + bytes > kMostBytes) evict_oldest(pages);
+      entries_[count_++] = {start, bytes, pages::now_ms()};
+      bytes_ += bytes;
+      decay(pages);
+    }
+  }
+
+  // Gives back what has not been wanted for decay_ms.
+  void tick(Pages& pages) noexcept {
+    thread::Lock lock(mutex_);
+    decay(pages);
+  }
+
+  void flush(Pages& pages) noexcept {
+    thread::Lock lock(mutex_);
+    while (count_ != 0) evict_oldest(pages);
+  }
+
+  std::size_t bytes() const noexcept { return base::relaxed_load(bytes_); }
+  thread::Mutex& mutex() noexcept { return mutex_; }
+
+ private:
+  struct Entry {
+    void* start;
+    std::size_t bytes;
+    std::uint64_t since_ms;
+  };
+
+  // Entries stay in the order they came, the oldest first.
+  Entry remove(std::size_t i) noexcept {
+    const Entry entry = entries_[i];
+    for (std::size_t j = i + 1; j < count_; ++j) entries_[j - 1] = entries_[j];
+    --count_;
+    bytes_ -= entry.bytes;
+    return entry;
+  }
+  void evict_oldest(Pages& pages) noexcept {
+    const Entry entry = remove(0);
+    pages.unmap(entry.start, entry.bytes);
+  }
+  void decay(Pages& pages) noexcept {
+    if constexpr (O.purge == pages::Purge::kDecay) {
+      const std::uint64_t now = pages::now_ms();
+      while (count_ != 0 && now - entries_[0].since_ms >= O.decay_ms) evict_oldest(pages);
+    }
+  }
+
+  thread::Mutex mutex_;
+  std::size_t count_ = 0;
+  std::size_t bytes_ = 0;
+  Entry entries_[kEntries]{};
+};
+
+}  // namespace hakmem::back

@@ -1,0 +1,122 @@
+// The slabs of one class that have free blocks, oldest first, so that frees gather in a slab before it is used again.
+// One thread at a time: the heap that owns the bin, or the holder of the class's lock.
+// A slab leaves the list when its last block is taken and comes back at the first free; the count of blocks out lives
+// in the slab and moves with the blocks, so a batch can not be forgotten.
+#pragma once
+
+#include <hakmem/base/types.hpp>
+
+namespace hakmem::back {
+
+template <class Parts>
+class SlabBin {
+  using SuperSlab = typename Parts::SuperSlab;
+  using Slab = typename SuperSlab::SlabType;
+
+ public:
+  constexpr SlabBin() noexcept = default;
+
+  // At most `want` blocks of class c to sink; how many came. 0: out of memory.
+  template <class Sink>
+  unsigned refill(Parts& parts, base::ClassIndex c, void* heap, base::Tag tag, unsigned want, Sink&& sink) noexcept {
+    unsigned n = 0;
+    while (n < want) {
+      Slab* slab = head_;
+      if (slab == nullptr) {
+        if (n != 0) break;  // what there is will do; the next refill may find blocks that came back
+        slab = parts.pool.take(parts, c, heap, tag);
+        if (slab == nullptr) break;
+        list(slab);
+      }
+      const unsigned got = take_from(parts, slab, tag, want - n, sink);
+      n += got;
+      if (n < want) unlist_full(slab);
+    }
+    return n;
+  }
+
+  // A block of a slab of this bin. Empty slabs go back to the pool, but for the last one listed.
+  void give(Parts& parts, Slab* slab, base::Block* block) noexcept {
+    if (slab->give(block)) [[unlikely]] woken(parts, slab);
+  }
+
+  // What a slab's `used` reaching its `wake` asks for.
+  HAKMEM_COLD void woken(Parts& parts, Slab* slab) noexcept {
+    if (!slab->listed) list(slab);
+    if (slab->used == 0 && (head_ != slab || tail_ != slab)) {
+      unlist(slab);
+      parts.pool.give(parts, slab);
+    }
+  }
+
+  // The oldest slab with free blocks leaves the list for the caller alone; nullptr: none.
+  Slab* take_slab() noexcept {
+    Slab* slab = head_;
+    if (slab != nullptr) {
+      unlist(slab);
+      slab->wake = Slab::kNever;
+    }
+    return slab;
+  }
+  // Ends that: the slab is listed, full or empty as it is.
+  void return_slab(Parts& parts, Slab* slab) noexcept {
+    if (slab->used == slab->capacity) {
+      slab->wake = slab->capacity - 1;
+    } else {
+      woken(parts, slab);
+    }
+  }
+
+  // Every empty slab goes back to the pool.
+  void collect(Parts& parts) noexcept {
+    for (Slab* slab = head_; slab != nullptr;) {
+      Slab* next = slab->next;
+      if (slab->used == 0) {
+        unlist(slab);
+        parts.pool.give(parts, slab);
+      }
+      slab = next;
+    }
+  }
+
+  // Up to `want` blocks of one slab to sink: returned ones first, then fresh ones.
+  template <class Sink>
+  static unsigned take_from(Parts& parts, Slab* slab, base::Tag tag, unsigned want, Sink&& sink) noexcept {
+    unsigned n = 0;
+    for (; n < want; ++n) {
+      base::Block* block = slab->store.take(slab->geometry);
+      if (block == nullptr) {
+        if (slab->exhausted_fresh()) break;
+        block = slab->geometry.block(slab->fresh++);
+        parts.owner.stamp(block, tag);
+      }
+      sink(block);
+    }
+    base::relaxed_store(slab->used, slab->used + n);
+    return n;
+  }
+
+ private:
+  void list(Slab* slab) noexcept {
+    slab->listed = true;
+    slab->wake = 0;
+    slab->next = nullptr;
+    slab->prev = tail_;
+    (tail_ != nullptr ? tail_->next : head_) = slab;
+    tail_ = slab;
+  }
+  void unlist(Slab* slab) noexcept {
+    slab->listed = false;
+    (slab->prev != nullptr ? slab->prev->next : head_) = slab->next;
+    (slab->next != nullptr ? slab->next->prev : tail_) = slab->prev;
+  }
+  void unlist_full(Slab* slab) noexcept {
+    unlist(slab);
+    slab->wake = slab->capacity - 1;
+  }
+
+  Slab* head_ = nullptr;
+  Slab* tail_ = nullptr;
+};
+
+}  // namespace hakmem::back

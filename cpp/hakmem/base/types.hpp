@@ -1,0 +1,56 @@
+// Words that every floor shares: a block, a class number, a tag, and the sizes that the layout is made of.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <hakmem/base/attributes.hpp>
+
+namespace hakmem::base {
+
+// A free block seen as a list node. The link is the first word of the block's payload, on every list there is. It lies in
+// memory that held the program's objects, so it may alias anything.
+struct [[gnu::may_alias]] Block {
+  Block* next;
+};
+
+// 1..count names a size class, 0 means "no class": not a small block of ours, or not for this thread's cache.
+// Zeroed memory therefore reads as "not ours" everywhere.
+using ClassIndex = std::size_t;
+
+// A class with the id of the heap that owns its slab: class + (id << kTagShift). Ids start at 1 where blocks have
+// owners and are 0 where they have none. Class numbers stay below 1 << kTagShift.
+using Tag = std::uint32_t;
+inline constexpr unsigned kTagShift = 8;
+inline constexpr ClassIndex kMaxClasses = (1u << kTagShift) - 1;
+
+// Every block of an interposable allocator is aligned to this.
+inline constexpr std::size_t kBlockAlign = 16;
+
+// A slab is one or more units; a SuperSlab is a power of two of them.
+inline constexpr unsigned kUnitShift = 16;
+inline constexpr std::size_t kUnit = std::size_t{1} << kUnitShift;
+
+// The granule of page runs and of region headers. OS pages may be larger; the page source rounds purges to them.
+inline constexpr unsigned kPageShift = 12;
+inline constexpr std::size_t kPage = std::size_t{1} << kPageShift;
+
+// Requests above this are refused, as the C library refuses them.
+inline constexpr std::size_t kLargestRequest = static_cast<std::size_t>(PTRDIFF_MAX);
+
+constexpr bool is_power_of_two(std::size_t n) noexcept { return n != 0 && (n & (n - 1)) == 0; }
+constexpr std::size_t align_up(std::size_t n, std::size_t align) noexcept { return (n + align - 1) & ~(align - 1); }
+
+inline std::uintptr_t address(const void* p) noexcept { return reinterpret_cast<std::uintptr_t>(p); }
+
+// Plain words that one thread writes while others may look: no order is implied, only that the word is whole.
+template <class T>
+HAKMEM_HOT T relaxed_load(const T& word) noexcept {
+  return __atomic_load_n(&word, __ATOMIC_RELAXED);
+}
+template <class T>
+HAKMEM_HOT void relaxed_store(T& word, T value) noexcept {
+  __atomic_store_n(&word, value, __ATOMIC_RELAXED);
+}
+
+}  // namespace hakmem::base

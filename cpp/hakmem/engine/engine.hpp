@@ -1,0 +1,684 @@
+// Engine<Variant>: the malloc family, and the only place that binds a variant's policies together. Any thread.
+//
+//   malloc ── pop ─────────────────────────────────> block
+//     ├── refill_and_pop ── remote queue, slabs ───> block        free ── push ──> done
+//     └── malloc_large ── page runs, regions ──────> block          └── free_uncached ── flush_and_push
+//                                                                        └── free_elsewhere ── remote, run, large, foreign
+//
+// The hot halves are inlined into their callers: no call, no lock, no test for initialisation; a thread without a heap
+// finds the sentinel, which is always empty and always full, and so reaches a cold half, where it adopts a heap.
+// (remote::None alone holds the process's lock around each call.)
+#pragma once
+
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+#include <hakmem/engine/fatal.hpp>
+#include <hakmem/engine/heap.hpp>
+#include <hakmem/engine/parts.hpp>
+#include <hakmem/probe/events.hpp>
+#include <hakmem/thread/exit_hook.hpp>
+#include <hakmem/thread/process_slot.hpp>
+
+namespace hakmem::engine {
+
+template <class V>
+class Engine {
+ public:
+  using Variant = V;
+  using P = Parts<V>;
+  using Classes = typename P::Classes;
+  using Heap = engine::Heap<V, P>;
+
+ private:
+  using Block = base::Block;
+  using ClassIndex = base::ClassIndex;
+  using Event = probe::Event;
+  using SuperSlab = typename P::SuperSlab;
+  using Slab = typename P::Slab;
+  using Region = typename P::Region;
+  using Large = typename back::LargeBlocks<P>::Large;
+  using Runs = back::PageRuns<P>;
+
+  static constexpr bool kDirect = V::Back::kDirect;
+  static constexpr bool kOneHeap = V::Remote::kOneHeap;
+  static constexpr bool kOwned = P::kHeapsOwnSlabs;
+  static constexpr bool kSharded = Heap::kSharded;
+  static constexpr bool kGuarded = V::Guard::kEnabled;
+  static constexpr std::size_t kPrefix = P::kPrefix;
+  static constexpr std::size_t kLargestSmall = kDirect ? 0 : Classes::kLargest - kPrefix;
+  static constexpr std::size_t kLargestMedium = kDirect ? 0 : Runs::kLargest - kPrefix;
+
+  static_assert([] {
+    if constexpr (requires { Heap::Front::covers(Classes::kCount); }) return Heap::Front::covers(Classes::kCount);
+    return true;
+  }(), "Engine: hot_mag covers only the smallest classes; put it under split or stack");
+  static_assert(!kSharded || kOwned, "Engine: sharded pops from slabs that one heap owns; adopt has no owners");
+  static_assert(!kSharded || V::Store::kIntrusive, "Engine: sharded pops from the slab's own free list; a bitmap has none");
+  static_assert(!requires { requires Heap::Front::kUnbounded; } || kOwned,
+                "Engine: an uncounted list cannot bound blocks it adopts from other threads");
+  static_assert(Classes::kAlign >= base::kBlockAlign || kPrefix == 0, "Engine: a header needs 16-byte blocks");
+
+  template <class Slot, bool>
+  struct SlotOf {
+    using Type = typename Slot::template Type<Heap>;
+  };
+  template <class Slot>
+  struct SlotOf<Slot, true> {
+    using Type = thread::ProcessSlot::Type<Heap>;
+  };
+  using Slot = typename SlotOf<typename V::Thread, kOneHeap>::Type;
+
+  // Holds the process's lock where there is one heap, and is nothing elsewhere.
+  struct Serial {
+    HAKMEM_HOT Serial() noexcept {
+      if constexpr (kOneHeap) one_heap_.lock();
+    }
+    HAKMEM_HOT ~Serial() {
+      if constexpr (kOneHeap) one_heap_.unlock();
+    }
+  };
+
+ public:
+  // True where every block is aligned as the C library's are and every foreign pointer is recognised.
+  static constexpr bool kInterposable = Classes::kAlign >= base::kBlockAlign && V::Owner::kRejectsForeign;
+  static constexpr bool kRejectsForeign = V::Owner::kRejectsForeign;
+
+  // nullptr with errno ENOMEM when memory is out or n is above PTRDIFF_MAX. n == 0 gives a block of its own.
+  HAKMEM_HOT static void* malloc(std::size_t n) noexcept {
+    Serial serial;
+    return allocate(n);
+  }
+
+  // Any pointer that this engine gave out and that was not freed since, or nullptr. errno is kept.
+  HAKMEM_HOT static void free(void* p) noexcept {
+    Serial serial;
+    release(p);
+  }
+
+  // Zeroed; nullptr with errno ENOMEM, also when count * size overflows.
+  static void* calloc(std::size_t count, std::size_t size) noexcept {
+    Serial serial;
+    std::size_t n;
+    if (__builtin_mul_overflow(count, size, &n)) return no_memory();
+    if (n > kLargestMedium) {
+      bool zeroed = false;
+      void* p = map_large(n, base::kBlockAlign, n, zeroed);
+      if (p != nullptr && !zeroed) std::memset(p, 0, n);
+      return p;
+    }
+    void* p = allocate(n);
+    if (p != nullptr) std::memset(p, 0, n);
+    return p;
+  }
+
+  // As the C library's: realloc(nullptr, n) is malloc(n); realloc(p, 0) frees p and gives nullptr. On failure p lives on.
+  static void* realloc(void* p, std::size_t n) noexcept {
+    Serial serial;
+    if (p == nullptr) return allocate(n);
+    if (n == 0) {
+      release(p);
+      return nullptr;
+    }
+    const std::size_t old = size_of(p);
+    if (n <= old && (n >= old / 2 || old <= 128)) {
+      count(Event::kReallocInPlace);
+      return p;
+    }
+    if (resize_in_place(p, n, old)) {
+      count(Event::kReallocInPlace);
+      return p;
+    }
+    bool zeroed = false;
+    void* q = n > kLargestMedium && n > old && n <= base::kLargestRequest / 4
+                  ? map_large(n, base::kBlockAlign, n * 2, zeroed)
+                  : allocate(n);
+    if (q == nullptr) return nullptr;
+    std::memcpy(q, p, old < n ? old : n);
+    release(p);
+    return q;
+  }
+
+  // nullptr with errno EINVAL when align is no power of two, ENOMEM when memory is out.
+  static void* aligned_alloc(std::size_t align, std::size_t n) noexcept {
+    Serial serial;
+    if (!base::is_power_of_two(align)) {
+      errno = EINVAL;
+      return nullptr;
+    }
+    if (align <= Classes::kAlign) return allocate(n);
+    if (n > base::kLargestRequest || align > base::kLargestRequest) return no_memory();
+    bool zeroed;
+    if constexpr (kDirect) {
+      return map_large(n, align, n, zeroed);
+    } else if constexpr (kPrefix != 0) {
+      if (align > base::kPage || n + align > kLargestMedium) return map_large(n, align, n, zeroed);
+      void* p = allocate(n + align);
+      if (p == nullptr) return nullptr;
+      void* q = reinterpret_cast<void*>(base::align_up(base::address(p), align));
+      if (q != p) parts_.owner.stamp(q, 0);
+      return q;
+    } else {
+      if (align > base::kPage) return map_large(n, align, n, zeroed);
+      if (n <= kLargestSmall && align <= kLargestSmall) {
+        // slabs begin on a page: a block size that is a multiple of `align` keeps every block on one
+        for (ClassIndex c = Classes::class_of(n > align ? n : align); c <= Classes::kCount; ++c) {
+          if (Classes::block_size(c) % align == 0) return allocate(Classes::block_size(c));
+        }
+      }
+      return n <= kLargestMedium ? medium(n) : map_large(n, align, n, zeroed);
+    }
+  }
+
+  // The bytes of p's block that the program may use: at least what it asked for. 0 for nullptr.
+  static std::size_t usable_size(const void* p) noexcept {
+    Serial serial;
+    return p == nullptr ? 0 : size_of(p);
+  }
+
+  // Whether p lies in memory of this engine. Defined for every address; reads none that is not ours.
+  static bool owns(const void* p) noexcept { return p != nullptr && parts_.owner.region_of(p) != nullptr; }
+
+  // The calling thread's caches go back to their slabs; what is empty then goes back to the system.
+  static void collect() noexcept {
+    Serial serial;
+    if (Heap* heap = Slot::current(); heap != &Heap::sentinel) empty(heap);
+    if constexpr (!kOwned) {
+      for (ClassIndex c = 1; c <= Classes::kCount; ++c) {
+        thread::Lock lock(parts_.shared[c].mutex);
+        parts_.shared[c].bin.collect(parts_);
+      }
+    }
+    parts_.runs.collect(parts_);
+    parts_.regions.flush(parts_.pages);
+  }
+
+  // To be called around fork(): no lock of the engine may be held by a thread that the child does not have.
+  static void before_fork() noexcept { each_mutex([](thread::Mutex& mutex) { mutex.lock(); }); }
+  static void after_fork() noexcept { each_mutex([](thread::Mutex& mutex) { mutex.unlock(); }); }
+
+  // For the statistics and the tests: what is shared, and the heaps there are.
+  static P& parts() noexcept { return parts_; }
+  static Heap* heaps() noexcept { return __atomic_load_n(&heaps_, __ATOMIC_ACQUIRE); }
+  static Heap* heap() noexcept { return Slot::current(); }
+
+ private:
+  // ---- hot -----------------------------------------------------------------------------------------------------------
+
+  HAKMEM_HOT static void* allocate(std::size_t n) noexcept {
+    if (kDirect || n > kLargestSmall) [[unlikely]] return malloc_large(n);
+    Heap* heap = Slot::current();
+    const ClassIndex c = Classes::class_of(n + kPrefix);
+    Block* block = heap->front.pop(c);
+    if (block == nullptr) [[unlikely]] return refill_and_pop(n);
+    if constexpr (kGuarded) mark_live(block);
+    heap->probe.on(Event::kMallocFrontHit, c);
+    return block;
+  }
+
+  HAKMEM_HOT static void release(void* p) noexcept {
+    Heap* heap = Slot::current();
+    const ClassIndex c = class_here(p, heap);
+    auto* block = static_cast<Block*>(p);
+    if constexpr (kSharded) {
+      if (c == 0) [[unlikely]] return free_elsewhere(p);
+      if constexpr (kGuarded) {
+        if (!mark_free(block)) [[unlikely]] return invalid_free(p);
+      }
+      heap->probe.on(Event::kFreeFrontHit, c);
+      if (heap->front.push(block)) [[unlikely]] return wake_slab(block);
+    } else {
+      if constexpr (kGuarded) {
+        if (c != 0 && !mark_free(block)) [[unlikely]] return invalid_free(p);
+      }
+      if (!heap->front.push(c, block)) [[unlikely]] return free_uncached(p);
+      heap->probe.on(Event::kFreeFrontHit, c);
+    }
+  }
+
+  // The class whose cache in this thread's front may take p; 0: none.
+  HAKMEM_HOT static ClassIndex class_here(const void* p, const Heap* heap) noexcept {
+    const base::Tag tag = P::Owner::tag_of(heap->view, p);
+    if constexpr (kOwned) {
+      const base::Tag c = tag - heap->tag;
+      return c <= Classes::kCount ? c : 0;
+    } else {
+      return tag;
+    }
+  }
+
+  // ---- cold: small ---------------------------------------------------------------------------------------------------
+
+  HAKMEM_COLD static void* refill_and_pop(std::size_t n) noexcept {
+    Heap* heap = own_heap();
+    if (heap == nullptr) return no_memory();
+    const ClassIndex c = Classes::class_of((n == 0 ? 1 : n) + kPrefix);
+    Block* block = fetch(heap, c);
+    if (block == nullptr) {
+      // out of memory: what lies idle in caches may do
+      empty(heap);
+      parts_.regions.flush(parts_.pages);
+      block = fetch(heap, c);
+      if (block == nullptr) return no_memory();
+    }
+    if constexpr (kGuarded) mark_live(block);
+    heap->probe.on(Event::kRefill, c);
+    return block;
+  }
+
+  // One block of class c, and a refill of the front with it. nullptr: out of memory.
+  static Block* fetch(Heap* heap, ClassIndex c) noexcept {
+    if constexpr (Heap::kHasQueue) {
+      heap->outgoing.send();
+      if (!heap->queue.looks_empty()) heap->queue.drain(kDrain, [heap](Block* block) { give_home(heap, block); });
+    }
+    if constexpr (kSharded) {
+      return next_slab_and_pop(heap, c);
+    } else {
+      if (Block* cached = heap->front.pop(c)) return cached;  // prewarmed, or brought by a destructor that ran just now
+      Block* first = nullptr;
+      const unsigned want = 1 + heap->front.refill_want(c);
+      const auto sink = [&](Block* block) {
+        if (first == nullptr) {
+          first = block;
+        } else {
+          heap->front.push(c, block);
+        }
+      };
+      if constexpr (kOwned) {
+        heap->bins[c].refill(parts_, c, heap, heap->tag + c, want, sink);
+      } else {
+        thread::Lock lock(parts_.shared[c].mutex);
+        parts_.shared[c].bin.refill(parts_, c, nullptr, c, want, sink);
+      }
+      return first;
+    }
+  }
+
+  static Block* next_slab_and_pop(Heap* heap, ClassIndex c) noexcept {
+    for (;;) {
+      if (Block* block = heap->front.pop(c)) return block;
+      Slab* slab = heap->front.current(c);
+      if (slab != nullptr && !slab->exhausted_fresh()) {
+        carve(slab, heap->tag + c);
+        continue;
+      }
+      if (slab != nullptr) {
+        heap->front.set_current(c, nullptr);
+        heap->bins[c].return_slab(parts_, slab);
+      }
+      slab = heap->bins[c].take_slab();
+      if (slab == nullptr) slab = parts_.pool.take(parts_, c, heap, heap->tag + c);
+      if (slab == nullptr) return nullptr;
+      heap->front.set_current(c, slab);
+    }
+  }
+
+  // The next page's worth of fresh blocks goes to the slab's own list, the lowest address first out.
+  static void carve(Slab* slab, base::Tag tag) noexcept {
+    std::uint32_t n = static_cast<std::uint32_t>(base::kPage) / slab->geometry.stride;
+    if (n == 0) n = 1;
+    if (n > slab->capacity - slab->fresh) n = slab->capacity - slab->fresh;
+    for (std::uint32_t i = slab->fresh + n; i-- > slab->fresh;) {
+      Block* block = slab->geometry.block(i);
+      parts_.owner.stamp(block, tag);
+      slab->store.give(block, slab->geometry);
+    }
+    slab->fresh += n;
+  }
+
+  HAKMEM_COLD static void free_uncached(void* p) noexcept {
+    if (p == nullptr) return;
+    if (Slot::current() == &Heap::sentinel && own_heap() != nullptr) return release(p);
+    const ClassIndex c = class_here(p, Slot::current());
+    if (c == 0) return free_elsewhere(p);
+    if constexpr (!kSharded) flush_and_push(static_cast<Block*>(p), c);
+  }
+
+  // The cache of class c is full, or there was no memory for a heap.
+  static void flush_and_push(Block* block, ClassIndex c) noexcept {
+    Heap* heap = Slot::current();
+    if (heap == &Heap::sentinel) return give_back(nullptr, c, block);
+    heap->probe.on(Event::kFlush, c);
+    drain(heap, c, heap->front.flush_want(c));
+    if (!heap->front.push(c, block)) give_back(heap, c, block);
+  }
+
+  static void drain(Heap* heap, ClassIndex c, unsigned n) noexcept {
+    if (n == 0) return;
+    if constexpr (kOwned) {
+      heap->front.drain(c, n, [&](Block* block) { give_home(heap, block); });
+    } else {
+      thread::Lock lock(parts_.shared[c].mutex);
+      heap->front.drain(c, n, [&](Block* block) {
+        parts_.shared[c].bin.give(parts_, &SuperSlab::around(block)->slab_of(block), block);
+      });
+    }
+  }
+
+  static void give_back(Heap* heap, ClassIndex c, Block* block) noexcept {
+    if constexpr (kOwned) {
+      give_home(heap, block);
+    } else {
+      thread::Lock lock(parts_.shared[c].mutex);
+      parts_.shared[c].bin.give(parts_, &SuperSlab::around(block)->slab_of(block), block);
+    }
+  }
+
+  // A block of a slab that `heap` owns.
+  static void give_home(Heap* heap, Block* block) noexcept {
+    if constexpr (kOwned) {
+      Slab& slab = SuperSlab::around(block)->slab_of(block);
+      heap->bins[slab.size_class].give(parts_, &slab, block);
+    }
+  }
+
+  HAKMEM_COLD static void wake_slab(Block* block) noexcept {
+    if constexpr (kSharded) {
+      Slab& slab = SuperSlab::around(block)->slab_of(block);
+      Slot::current()->bins[slab.size_class].woken(parts_, &slab);
+    }
+  }
+
+  // ---- cold: medium, large, remote, foreign --------------------------------------------------------------------------
+
+  HAKMEM_COLD static void* malloc_large(std::size_t n) noexcept {
+    if (n <= kLargestMedium) return medium(n);
+    bool zeroed;
+    return map_large(n, base::kBlockAlign, n, zeroed);
+  }
+
+  static void* medium(std::size_t n) noexcept {
+    Heap* heap = own_heap();
+    if (heap == nullptr) return no_memory();
+    void* run = parts_.runs.take(parts_, (n == 0 ? 1 : n) + kPrefix);
+    if (run == nullptr) {
+      parts_.regions.flush(parts_.pages);
+      run = parts_.runs.take(parts_, n + kPrefix);
+      if (run == nullptr) return no_memory();
+    }
+    heap->probe.on(Event::kMediumMalloc, 0);
+    void* p = static_cast<std::byte*>(run) + kPrefix;
+    parts_.owner.stamp(p, 0);
+    return p;
+  }
+
+  static void* map_large(std::size_t n, std::size_t align, std::size_t room, bool& zeroed) noexcept {
+    if (n > base::kLargestRequest) return no_memory();
+    Heap* heap = own_heap();
+    if (heap == nullptr) return no_memory();
+    void* p = parts_.large.take(parts_, n, align, room, zeroed);
+    if (p == nullptr) {
+      empty(heap);
+      parts_.runs.collect(parts_);
+      parts_.regions.flush(parts_.pages);
+      p = parts_.large.take(parts_, n, align, n, zeroed);
+      if (p == nullptr) return no_memory();
+    }
+    heap->probe.on(Event::kLargeMalloc, 0);
+    return p;
+  }
+
+  HAKMEM_COLD static void free_elsewhere(void* p) noexcept {
+    if (p == nullptr) return;
+    Region* region = parts_.owner.region_of(p);
+    if (region == nullptr) return free_foreign(p);
+    switch (region->kind) {
+      case slab::RegionKind::kSlabs: return free_in_slab(static_cast<SuperSlab*>(region), p);
+      case slab::RegionKind::kRuns: {
+        std::byte* start;
+        std::size_t bytes;
+        if (!parts_.runs.find_used(p, start, bytes)) return invalid_free(p);
+        if constexpr (kPrefix == 0) {
+          if (start != p) return invalid_free(p);
+        }
+        count(Event::kMediumFree);
+        return parts_.runs.give(parts_, start);
+      }
+      case slab::RegionKind::kLarge: {
+        auto* large = static_cast<Large*>(region);
+        if (large->block != p) return invalid_free(p);
+        count(Event::kLargeFree);
+        return parts_.large.give(parts_, large);
+      }
+      case slab::RegionKind::kNone: break;
+    }
+    free_foreign(p);
+  }
+
+  // A block that another heap owns, or an aligned block inside one of ours.
+  static void free_in_slab(SuperSlab* super, void* p) noexcept {
+    if (super->tag_of(p) == 0) return invalid_free(p);
+    Slab& slab = super->slab_of(p);
+    Block* block = block_of(slab, p);
+    if constexpr (kGuarded) {
+      if (!mark_free(block)) return invalid_free(p);
+    }
+    const ClassIndex c = slab.size_class;
+    Heap* heap = own_heap();
+    if constexpr (kOwned) {
+      auto* owner = static_cast<Heap*>(slab.heap);
+      if (owner != heap) {
+        if constexpr (Heap::kHasQueue) {
+          count(Event::kFreeRemote);
+          if (heap == nullptr) return owner->queue.push(block, block);
+          return heap->outgoing.add(owner, block);
+        }
+      }
+    }
+    if constexpr (kSharded) {
+      if (heap->front.push(block)) wake_slab(block);
+    } else {
+      if (heap == nullptr || !heap->front.push(c, block)) flush_and_push(block, c);
+    }
+  }
+
+  HAKMEM_COLD static void free_foreign(void* p) noexcept {
+    count(Event::kFreeForeign);
+    fatal("free of ", p, " which this allocator does not own");
+  }
+
+  HAKMEM_COLD static void invalid_free(void* p) noexcept {
+    if constexpr (kGuarded) {
+      Region* region = parts_.owner.region_of(p);
+      if (region != nullptr && region->kind == slab::RegionKind::kSlabs && region->tag_of(p) != 0 &&
+          block_of(static_cast<SuperSlab*>(region)->slab_of(p), p) == p) {
+        fatal("double free of ", p, "");
+      }
+    }
+    fatal("invalid free of ", p, ": no live block begins there");
+  }
+
+  // ---- blocks --------------------------------------------------------------------------------------------------------
+
+  static Block* block_of(Slab& slab, const void* p) noexcept {
+    return slab.geometry.block(slab.geometry.index_of(p));
+  }
+  HAKMEM_HOT static void mark_live(void* p) noexcept {
+    auto* super = SuperSlab::around(p);
+    super->guard.set(base::address(p) - base::address(super));
+  }
+  HAKMEM_HOT static bool mark_free(void* p) noexcept {
+    auto* super = SuperSlab::around(p);
+    return super->guard.clear(base::address(p) - base::address(super));
+  }
+
+  static std::size_t size_of(const void* p) noexcept {
+    Region* region = parts_.owner.region_of(p);
+    if (region == nullptr) fatal("size of ", p, " asked, which this allocator does not own");
+    switch (region->kind) {
+      case slab::RegionKind::kSlabs: {
+        Slab& slab = static_cast<SuperSlab*>(region)->slab_of(p);
+        const std::size_t before = base::address(p) - base::address(block_of(slab, p));
+        return slab.geometry.stride - kPrefix - before;
+      }
+      case slab::RegionKind::kRuns: {
+        std::byte* start;
+        std::size_t bytes;
+        if (!parts_.runs.find_used(p, start, bytes)) break;
+        return bytes - (base::address(p) - base::address(start));
+      }
+      case slab::RegionKind::kLarge: return static_cast<Large*>(region)->usable;
+      case slab::RegionKind::kNone: break;
+    }
+    fatal("size of ", p, " asked: no live block begins there");
+  }
+
+  static bool resize_in_place(void* p, std::size_t n, std::size_t old) noexcept {
+    if (n > base::kLargestRequest) return false;
+    Region* region = parts_.owner.region_of(p);
+    if (region->kind == slab::RegionKind::kLarge) {
+      return n > kLargestMedium && parts_.large.resize(parts_, static_cast<Large*>(region), n);
+    }
+    if (region->kind != slab::RegionKind::kRuns || n <= kLargestSmall || n > kLargestMedium) return false;
+    std::byte* start;
+    std::size_t bytes;
+    if (!parts_.runs.find_used(p, start, bytes)) return false;
+    const std::size_t before = bytes - old;
+    return before + n <= Runs::kLargest && parts_.runs.resize(parts_, start, before + n);
+  }
+
+  // ---- heaps ---------------------------------------------------------------------------------------------------------
+
+  static constexpr std::size_t kDrain = 256;  // remote frees taken in by one refill at the most
+
+  // The calling thread's heap, adopted now if it has none. nullptr: out of memory.
+  static Heap* own_heap() noexcept {
+    Heap* heap = Slot::current();
+    return heap != &Heap::sentinel ? heap : adopt_heap();
+  }
+
+  HAKMEM_COLD static Heap* adopt_heap() noexcept {
+    Heap* heap;
+    {
+      thread::Lock lock(heaps_mutex_);
+      heap = abandoned_;
+      if (heap != nullptr) {
+        abandoned_ = heap->next_abandoned;
+      } else {
+        heap = new_heap();
+        if (heap == nullptr) return nullptr;
+      }
+    }
+    Slot::set(heap);
+    if constexpr (!kOneHeap) thread::ExitHook<&Engine::on_thread_exit>::arm(heap);
+    if constexpr (requires { Heap::Front::kPrewarm; }) {
+      for (ClassIndex c = 1; Heap::Front::kPrewarm != 0 && c <= Classes::kCount; ++c) prewarm(heap, c);
+    }
+    return heap;
+  }
+
+  static void prewarm(Heap* heap, ClassIndex c) noexcept {
+    // a page's worth of a class at most: warming must not cost more memory than the program
+    const std::size_t fit = 4 * base::kPage / Classes::block_size(c);
+    const std::size_t want = fit < Heap::Front::kPrewarm ? fit : Heap::Front::kPrewarm;
+    while (heap->front.size(c) < want) {
+      const unsigned before = heap->front.size(c);
+      Block* block = fetch_fresh(heap, c);
+      if (block == nullptr) return;
+      if (!heap->front.push(c, block)) return give_back(heap, c, block);
+      if (heap->front.size(c) <= before) return;
+    }
+  }
+  static Block* fetch_fresh(Heap* heap, ClassIndex c) noexcept {
+    Block* first = nullptr;
+    const auto sink = [&](Block* block) { first = block; };
+    if constexpr (kOwned) {
+      heap->bins[c].refill(parts_, c, heap, heap->tag + c, 1, sink);
+    } else {
+      thread::Lock lock(parts_.shared[c].mutex);
+      parts_.shared[c].bin.refill(parts_, c, nullptr, c, 1, sink);
+    }
+    return first;
+  }
+
+  // Under heaps_mutex_.
+  static Heap* new_heap() noexcept {
+    static_assert(sizeof(Heap) <= P::kRegion / 2, "Engine: a heap must fit half a region; use fewer slots or a larger SuperSlab");
+    constexpr std::size_t kBytes = base::align_up(sizeof(Heap), 128);
+    if (!parts_.pages.reserve() || !parts_.owner.start(parts_.pages)) return nullptr;
+    if (heap_room_ < kBytes) {
+      void* memory = parts_.pages.map(P::kRegion);
+      if (memory == nullptr) return nullptr;
+      next_heap_ = static_cast<std::byte*>(memory);
+      heap_room_ = P::kRegion;
+    }
+    auto* heap = new (next_heap_) Heap{};
+    next_heap_ += kBytes;
+    heap_room_ -= kBytes;
+    ++heap_count_;
+    if constexpr (kOwned) heap->tag = static_cast<base::Tag>(heap_count_ << base::kTagShift);
+    heap->view = parts_.owner.view();
+    heap->front.open();
+    heap->next = heaps_;
+    __atomic_store_n(&heaps_, heap, __ATOMIC_RELEASE);  // pairs with heaps()
+    return heap;
+  }
+
+  static void on_thread_exit(void* value) noexcept {
+    auto* heap = static_cast<Heap*>(value);
+    empty(heap);
+    Slot::set(&Heap::sentinel);
+    thread::Lock lock(heaps_mutex_);
+    heap->next_abandoned = abandoned_;
+    abandoned_ = heap;
+  }
+
+  // All that the heap's caches hold goes back to slabs, and its empty slabs to the pool.
+  static void empty(Heap* heap) noexcept {
+    if constexpr (Heap::kHasQueue) {
+      heap->outgoing.send();
+      while (heap->queue.drain(kDrain, [heap](Block* block) { give_home(heap, block); }) != 0) {
+      }
+    }
+    for (ClassIndex c = 1; c <= Classes::kCount; ++c) {
+      if constexpr (kSharded) {
+        if (Slab* slab = heap->front.current(c)) {
+          heap->front.set_current(c, nullptr);
+          heap->bins[c].return_slab(parts_, slab);
+        }
+      } else {
+        while (const unsigned n = heap->front.size(c)) drain(heap, c, n);
+      }
+      if constexpr (kOwned) heap->bins[c].collect(parts_);
+    }
+  }
+
+  // ---- the rest ------------------------------------------------------------------------------------------------------
+
+  static void count(Event event) noexcept {
+    if constexpr (V::Probe::kEnabled) {
+      if (Heap* heap = Slot::current(); heap != &Heap::sentinel) heap->probe.on(event, 0);
+    }
+  }
+
+  HAKMEM_COLD static void* no_memory() noexcept {
+    errno = ENOMEM;
+    return nullptr;
+  }
+
+  // In the order in which they nest.
+  template <class Visit>
+  static void each_mutex(Visit&& visit) noexcept {
+    visit(one_heap_);
+    visit(heaps_mutex_);
+    for (auto& shared : parts_.shared) visit(shared.mutex);
+    visit(parts_.runs.mutex());
+    visit(parts_.pool.mutex());
+    if constexpr (requires { parts_.owner.mutex(); }) visit(parts_.owner.mutex());
+    visit(parts_.regions.mutex());
+    visit(parts_.pages.mutex());
+  }
+
+  static inline constinit P parts_{};
+  static inline constinit thread::Mutex one_heap_{};
+  static inline constinit thread::Mutex heaps_mutex_{};
+  static inline constinit Heap* heaps_ = nullptr;
+  static inline constinit Heap* abandoned_ = nullptr;
+  static inline constinit std::byte* next_heap_ = nullptr;
+  static inline constinit std::size_t heap_room_ = 0;
+  static inline constinit std::size_t heap_count_ = 0;
+};
+
+}  // namespace hakmem::engine

@@ -1,0 +1,54 @@
+// One thread's state: its front, and, where heaps own their slabs, their bins and what travels between heaps. Heaps are
+// never unmapped, so that a queue can be pushed to at any time; a dead thread's heap is taken over by a new thread.
+#pragma once
+
+#include <hakmem/base/types.hpp>
+
+namespace hakmem::engine {
+
+template <class V, class P>
+struct Heap {
+  using Classes = typename P::Classes;
+  static constexpr bool kSharded = requires { V::Front::kSharded; };
+  static constexpr bool kHasQueue = P::kHeapsOwnSlabs && !V::Remote::kOneHeap;
+
+  template <class F, bool>
+  struct FrontOf {
+    using Type = typename F::template Type<Classes>;
+  };
+  template <class F>
+  struct FrontOf<F, true> {
+    using Type = typename F::template Type<Classes, typename P::SuperSlab>;
+  };
+  using Front = typename FrontOf<typename V::Front, kSharded>::Type;
+
+  struct NoQueue {};
+  template <class R, bool>
+  struct QueueOf {
+    using Queue = NoQueue;
+    using Outgoing = NoQueue;
+  };
+  template <class R>
+  struct QueueOf<R, true> {
+    using Queue = typename R::Queue;
+    using Outgoing = typename R::template Outgoing<Heap>;
+  };
+
+  typename P::Owner::View view{};  // the lookup's state; zero in the sentinel, which therefore takes nothing for its own
+  base::Tag tag = 0;  // this heap's id, shifted into place; 0: the sentinel, or blocks without owners
+  [[no_unique_address]] typename V::Probe probe{};
+  Front front{};
+  [[no_unique_address]] typename QueueOf<typename V::Remote, kHasQueue>::Queue queue{};
+  [[no_unique_address]] typename QueueOf<typename V::Remote, kHasQueue>::Outgoing outgoing{};
+  typename P::Bin bins[P::kHeapsOwnSlabs ? Classes::kCount + 1 : 1]{};
+  Heap* next = nullptr;            // all heaps
+  Heap* next_abandoned = nullptr;  // those of dead threads
+
+  // Always empty and always full: the heap of a thread that has none yet. Never written.
+  static Heap sentinel;
+};
+
+template <class V, class P>
+inline constinit Heap<V, P> Heap<V, P>::sentinel{};
+
+}  // namespace hakmem::engine

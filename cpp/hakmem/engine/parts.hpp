@@ -1,0 +1,44 @@
+// Binds the policies of a variant to one another: the types they become, and the process-wide parts that all heaps share.
+#pragma once
+
+#include <hakmem/back/large_blocks.hpp>
+#include <hakmem/back/page_runs.hpp>
+#include <hakmem/back/region_cache.hpp>
+#include <hakmem/back/slab_bin.hpp>
+#include <hakmem/back/slab_pool.hpp>
+#include <hakmem/slab/super_slab.hpp>
+#include <hakmem/thread/mutex.hpp>
+
+namespace hakmem::engine {
+
+template <class V>
+struct Parts {
+  using Classes = typename V::Classes;
+  using Pages = typename V::Pages::Type;
+  static constexpr auto kOptions = V::Pages::kOptions;
+  static constexpr std::size_t kRegion = Pages::kGranule;
+  static constexpr bool kHeapsOwnSlabs = V::Remote::kHeapsOwnSlabs;
+  static constexpr std::size_t kPrefix = V::Owner::kBlockPrefix;
+  using Owner = typename V::Owner::template Type<kRegion, kHeapsOwnSlabs>;
+  using Region = slab::Region<kRegion>;
+  using SuperSlab = slab::SuperSlab<typename V::Store, typename V::Guard::template Map<kRegion>, kRegion>;
+  using Slab = typename SuperSlab::SlabType;
+  using Regions = back::RegionCache<Pages, kOptions>;
+  using Bin = back::SlabBin<Parts>;
+
+  Owner owner;
+  Pages pages;
+  Regions regions;
+  back::SlabPool<Parts> pool;
+  back::PageRuns<Parts> runs;
+  back::LargeBlocks<Parts> large;
+
+  // The slabs of one class that all threads share; unused where heaps own their slabs.
+  struct alignas(64) SharedBin {
+    thread::Mutex mutex;
+    Bin bin;
+  };
+  SharedBin shared[kHeapsOwnSlabs ? 1 : Classes::kCount + 1];
+};
+
+}  // namespace hakmem::engine

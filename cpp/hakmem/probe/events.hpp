@@ -1,0 +1,27 @@
+// What a probe can be told of. The names are those of the statistics.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace hakmem::probe {
+
+enum class Event : std::uint8_t {
+  kMallocFrontHit,  // served by the front's cache
+  kFreeFrontHit,    // taken by the front's cache
+  kRefill,          // a malloc that had to fetch blocks from the back
+  kFlush,           // a free that found its cache full
+  kFreeRemote,      // a free of a block whose slab another heap owns
+  kMediumMalloc,
+  kMediumFree,
+  kLargeMalloc,
+  kLargeFree,
+  kFreeForeign,
+  kReallocInPlace,
+};
+inline constexpr std::size_t kEvents = 11;
+inline constexpr std::array<const char*, kEvents> kEventNames{
+    "malloc_front_hit", "free_front_hit", "refill",      "flush",        "free_remote",     "medium_malloc",
+    "medium_free",      "large_malloc",   "large_free",  "free_foreign", "realloc_in_place"};
+
+}  // namespace hakmem::probe

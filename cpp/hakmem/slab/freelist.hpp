@@ -1,0 +1,25 @@
+// Store of a slab's free blocks as an intrusive list: two loads a block, LIFO, the link in the block itself.
+// One thread at a time.
+#pragma once
+
+#include <hakmem/slab/geometry.hpp>
+
+namespace hakmem::slab {
+
+struct Freelist {
+  static constexpr bool kIntrusive = true;
+
+  HAKMEM_HOT base::Block* take(const Geometry&) noexcept {
+    base::Block* block = free;
+    if (block != nullptr) free = block->next;
+    return block;
+  }
+  HAKMEM_HOT void give(base::Block* block, const Geometry&) noexcept {
+    block->next = free;
+    free = block;
+  }
+
+  base::Block* free = nullptr;
+};
+
+}  // namespace hakmem::slab

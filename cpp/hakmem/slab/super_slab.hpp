@@ -1,0 +1,66 @@
+// A slab is a run of equal blocks; a SuperSlab is a region of slabs, with all that is known of them in its header.
+// One thread at a time: the heap that owns the slab, or the holder of its class's lock.
+#pragma once
+
+#include <hakmem/slab/geometry.hpp>
+#include <hakmem/slab/region.hpp>
+
+namespace hakmem::slab {
+
+template <class Store>
+struct Slab {
+  static constexpr std::uint32_t kNever = ~std::uint32_t{0};
+
+  Store store;
+  std::uint32_t used = 0;      // blocks out: live, or in some cache, or on their way home
+  std::uint32_t wake = kNever; // giving a block back is an event when `used` falls to this
+  std::uint32_t fresh = 0;     // blocks from here on were never handed out
+  std::uint32_t capacity = 0;
+  Geometry geometry;
+  std::uint16_t units = 0;
+  std::uint8_t size_class = 0;
+  bool listed = false;         // in its bin's list of slabs with free blocks
+  void* heap = nullptr;        // the heap that owns it; nullptr: shared
+  Slab* next = nullptr;
+  Slab* prev = nullptr;
+
+  bool exhausted_fresh() const noexcept { return fresh == capacity; }
+
+  // Gives one block back. True: `used` has reached `wake`.
+  HAKMEM_HOT bool give(base::Block* block) noexcept {
+    store.give(block, geometry);
+    // other threads may sum `used` for the statistics
+    base::relaxed_store(used, used - 1);
+    return used == wake;
+  }
+};
+
+template <class Store, class GuardMap, std::size_t kRegion>
+struct SuperSlab : Region<kRegion> {
+  using SlabType = Slab<Store>;
+  static constexpr std::size_t kUnits = Region<kRegion>::kUnits;
+  static_assert(kUnits <= 64, "SuperSlab: at most 64 units, so 4 MiB");
+
+  static constexpr std::uint64_t kAllUnits = kUnits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << kUnits) - 1;
+
+  std::uint64_t free_units = kAllUnits;
+  std::uint64_t dirty_units = 0;       // free, yet still resident
+  std::uint64_t dirty_since_ms = 0;
+  SuperSlab* next = nullptr;           // in the pool's lists
+  SuperSlab* prev = nullptr;
+  std::uint8_t head[kUnits]{};         // the first unit of the slab that a unit belongs to
+  SlabType slabs[kUnits]{};            // by first unit
+  [[no_unique_address]] GuardMap guard{};
+
+  static constexpr std::size_t header_bytes() noexcept { return base::align_up(sizeof(SuperSlab), base::kPage); }
+
+  HAKMEM_HOT static SuperSlab* around(const void* p) noexcept {
+    return static_cast<SuperSlab*>(Region<kRegion>::around(p));
+  }
+  HAKMEM_HOT SlabType& slab_of(const void* p) noexcept { return slabs[head[Region<kRegion>::unit_of(p)]]; }
+  std::byte* unit_start(std::size_t unit) noexcept {
+    return reinterpret_cast<std::byte*>(this) + (unit == 0 ? header_bytes() : unit * base::kUnit);
+  }
+};
+
+}  // namespace hakmem::slab

@@ -1,0 +1,172 @@
+// The one variant that the generated header names, as a process's malloc: for LD_PRELOAD or linking.
+// Imports neither an allocator nor the C++ runtime: what operator new needs of it is found only where it is loaded.
+#include <hakmem_variant.hpp>
+
+#include <pthread.h>
+
+#include <cerrno>
+#include <bit>
+#include <cstdlib>
+#include <new>
+
+#include <hakmem/engine/engine.hpp>
+#include <hakmem/engine/statistics.hpp>
+
+namespace std {
+[[gnu::weak]] new_handler get_new_handler() noexcept;
+[[noreturn, gnu::weak]] void __throw_bad_alloc();
+}  // namespace std
+
+namespace {
+
+using Engine = hakmem::engine::Engine<hakmem::Variant>;
+static_assert(Engine::kInterposable,
+              "malloc library: blocks must be aligned to 16 bytes and foreign pointers recognised");
+
+constexpr char kSpace[] = " ";
+template <std::size_t A, std::size_t B>
+struct Id {
+  char text[A + B];
+  constexpr Id(const char (&name)[A], const char (&digest)[B]) noexcept : text{} {
+    std::size_t n = 0;
+    for (std::size_t i = 0; i + 1 < A; ++i) text[n++] = name[i];
+    text[n++] = kSpace[0];
+    for (std::size_t i = 0; i + 1 < B; ++i) text[n++] = digest[i];
+  }
+};
+constexpr Id kId{hakmem::Variant::kName, hakmem::Variant::kDigest};
+
+[[gnu::constructor]] void register_fork_handlers() noexcept {
+  ::pthread_atfork(Engine::before_fork, Engine::after_fork, Engine::after_fork);
+}
+
+// operator new: asks the program's handler for memory until there is some or it gives up.
+HAKMEM_COLD void* new_failed(std::size_t n, std::size_t align, bool may_throw) {
+  for (;;) {
+    const std::new_handler handler = std::get_new_handler != nullptr ? std::get_new_handler() : nullptr;
+    if (handler == nullptr) break;
+    handler();
+    if (void* p = align == 0 ? Engine::malloc(n) : Engine::aligned_alloc(align, n)) return p;
+  }
+  if (!may_throw) return nullptr;
+  if (std::__throw_bad_alloc != nullptr) std::__throw_bad_alloc();
+  std::abort();
+}
+HAKMEM_COLD void* nothrow_failed(std::size_t n, std::size_t align) noexcept {
+  return new_failed(n, align, false);
+}
+inline void* aligned(std::size_t align, std::size_t n) noexcept { return Engine::aligned_alloc(align, n); }
+
+std::size_t os_page() noexcept { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
+
+}  // namespace
+
+#define HAKMEM_EXPORT [[gnu::visibility("default")]]
+
+extern "C" {
+
+HAKMEM_EXPORT void* malloc(std::size_t n) noexcept { return Engine::malloc(n); }
+HAKMEM_EXPORT void free(void* p) noexcept { Engine::free(p); }
+HAKMEM_EXPORT void cfree(void* p) noexcept { Engine::free(p); }
+HAKMEM_EXPORT void* calloc(std::size_t count, std::size_t n) noexcept { return Engine::calloc(count, n); }
+HAKMEM_EXPORT void* realloc(void* p, std::size_t n) noexcept { return Engine::realloc(p, n); }
+HAKMEM_EXPORT void* reallocarray(void* p, std::size_t count, std::size_t size) noexcept {
+  std::size_t n;
+  if (__builtin_mul_overflow(count, size, &n)) {
+    errno = ENOMEM;
+    return nullptr;
+  }
+  return Engine::realloc(p, n);
+}
+HAKMEM_EXPORT void* aligned_alloc(std::size_t align, std::size_t n) noexcept { return aligned(align, n); }
+// An alignment that is no power of two is rounded up to one, as glibc does.
+HAKMEM_EXPORT void* memalign(std::size_t align, std::size_t n) noexcept {
+  if (align > hakmem::base::kLargestRequest) {
+    errno = EINVAL;
+    return nullptr;
+  }
+  return aligned(std::bit_ceil(align == 0 ? 1 : align), n);
+}
+HAKMEM_EXPORT int posix_memalign(void** result, std::size_t align, std::size_t n) noexcept {
+  if (!hakmem::base::is_power_of_two(align) || align % sizeof(void*) != 0) return EINVAL;
+  const int saved = errno;
+  void* p = aligned(align, n);
+  errno = saved;
+  if (p == nullptr) return ENOMEM;
+  *result = p;
+  return 0;
+}
+HAKMEM_EXPORT void* valloc(std::size_t n) noexcept { return aligned(os_page(), n); }
+HAKMEM_EXPORT void* pvalloc(std::size_t n) noexcept {
+  const std::size_t page = os_page();
+  if (n > hakmem::base::kLargestRequest - page) {
+    errno = ENOMEM;
+    return nullptr;
+  }
+  return aligned(page, hakmem::base::align_up(n, page));
+}
+HAKMEM_EXPORT std::size_t malloc_usable_size(void* p) noexcept { return Engine::usable_size(p); }
+HAKMEM_EXPORT int malloc_trim(std::size_t) noexcept {
+  const std::size_t before = Engine::parts().pages.os_purges();
+  Engine::collect();
+  return Engine::parts().pages.os_purges() != before;
+}
+
+HAKMEM_EXPORT const char* hakmem_id() noexcept { return kId.text; }
+HAKMEM_EXPORT const char* hakmem_policy_set() noexcept { return hakmem::Variant::kPolicySet; }
+HAKMEM_EXPORT int hakmem_owns(const void* p) noexcept { return Engine::owns(p); }
+HAKMEM_EXPORT std::size_t hakmem_statistics(char* text, std::size_t capacity) noexcept {
+  return hakmem::engine::statistics<Engine>(text, capacity);
+}
+HAKMEM_EXPORT void hakmem_collect() noexcept { Engine::collect(); }
+
+}  // extern "C"
+
+HAKMEM_EXPORT void* operator new(std::size_t n) {
+  void* p = Engine::malloc(n);
+  if (p == nullptr) [[unlikely]] return new_failed(n, 0, true);
+  return p;
+}
+HAKMEM_EXPORT void* operator new[](std::size_t n) {
+  void* p = Engine::malloc(n);
+  if (p == nullptr) [[unlikely]] return new_failed(n, 0, true);
+  return p;
+}
+HAKMEM_EXPORT void* operator new(std::size_t n, const std::nothrow_t&) noexcept {
+  void* p = Engine::malloc(n);
+  if (p == nullptr) [[unlikely]] return nothrow_failed(n, 0);
+  return p;
+}
+HAKMEM_EXPORT void* operator new[](std::size_t n, const std::nothrow_t&) noexcept {
+  void* p = Engine::malloc(n);
+  if (p == nullptr) [[unlikely]] return nothrow_failed(n, 0);
+  return p;
+}
+HAKMEM_EXPORT void* operator new(std::size_t n, std::align_val_t a) {
+  void* p = aligned(static_cast<std::size_t>(a), n);
+  return p != nullptr ? p : new_failed(n, static_cast<std::size_t>(a), true);
+}
+HAKMEM_EXPORT void* operator new[](std::size_t n, std::align_val_t a) {
+  void* p = aligned(static_cast<std::size_t>(a), n);
+  return p != nullptr ? p : new_failed(n, static_cast<std::size_t>(a), true);
+}
+HAKMEM_EXPORT void* operator new(std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
+  void* p = aligned(static_cast<std::size_t>(a), n);
+  return p != nullptr ? p : nothrow_failed(n, static_cast<std::size_t>(a));
+}
+HAKMEM_EXPORT void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
+  void* p = aligned(static_cast<std::size_t>(a), n);
+  return p != nullptr ? p : nothrow_failed(n, static_cast<std::size_t>(a));
+}
+HAKMEM_EXPORT void operator delete(void* p) noexcept { Engine::free(p); }
+HAKMEM_EXPORT void operator delete[](void* p) noexcept { Engine::free(p); }
+HAKMEM_EXPORT void operator delete(void* p, const std::nothrow_t&) noexcept { Engine::free(p); }
+HAKMEM_EXPORT void operator delete[](void* p, const std::nothrow_t&) noexcept { Engine::free(p); }
+HAKMEM_EXPORT void operator delete(void* p, std::size_t) noexcept { Engine::free(p); }
+HAKMEM_EXPORT void operator delete[](void* p, std::size_t) noexcept { Engine::free(p); }
+HAKMEM_EXPORT void operator delete(void* p, std::align_val_t) noexcept { Engine::free(p); }
+HAKMEM_EXPORT void operator delete[](void* p, std::align_val_t) noexcept { Engine::free(p); }
+HAKMEM_EXPORT void operator delete(void* p, std::size_t, std::align_val_t) noexcept { Engine::free(p); }
+HAKMEM_EXPORT void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { Engine::free(p); }
+HAKMEM_EXPORT void operator delete(void* p, std::align_val_t, const std::nothrow_t&) noexcept { Engine::free(p); }
+HAKMEM_EXPORT void operator delete[](void* p, std::align_val_t, const std::nothrow_t&) noexcept { Engine::free(p); }

@@ -1,0 +1,195 @@
+"""Sessions of hakmem: ``nox -l`` lists them, ``nox -s jobs`` prints them as JSON for a CI system.
+
+nox names and orders; hakmem and CMake do the work. Every session prints the plain lines that replay it.
+All sessions share one environment, .nox/hakmem, which the first one fills from pyproject.toml; hakmem itself
+runs from this checkout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nox
+
+HERE = Path(__file__).resolve().parent
+VARIANTS = sorted(path.stem for path in (HERE / "variants").glob("*.toml"))
+SANITIZERS = {"asan": "AddressSanitizer", "tsan": "ThreadSanitizer", "ubsan": "UndefinedBehaviorSanitizer"}
+ENVIRONMENT = Path(".nox") / "hakmem"
+PROGRAMS = ENVIRONMENT / "bin"
+HAKMEM = ("python", "-m", "hakmem")
+MINUTES = {"pick": 30, "matrix": 120, "tests": 30}
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["lint", "tests"]
+
+
+def _requirements() -> list[str]:
+    project = nox.project.load_toml(HERE / "pyproject.toml")
+    groups = nox.project.dependency_groups(project, "test", "lint")
+    return sorted({*project["build-system"]["requires"], *project["project"]["dependencies"], *groups})
+
+
+def _prepare(session: nox.Session) -> None:
+    """Make the shared environment, or leave it when what it was made from has not changed."""
+    stamp, wanted = ENVIRONMENT / "requirements.json", json.dumps([sys.version, _requirements()])
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    session.log(f"filling {ENVIRONMENT} (once)")
+    session.run_install(sys.executable, "-m", "virtualenv", "--quiet", str(ENVIRONMENT), external=True)
+    session.run_install(
+        str(PROGRAMS / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        *_requirements(),
+        external=True,
+    )
+    stamp.write_text(wanted, encoding="utf-8")
+
+
+def _replay(session: nox.Session, *commands: tuple[str, ...]) -> None:
+    """Print the plain lines of a session, then run them."""
+    _prepare(session)
+    print(f'export PYTHONPATH="$PWD/python" PATH="$PWD/{PROGRAMS}:$PATH"')
+    for command in commands:
+        print(shlex.join(command), flush=True)
+    path = os.pathsep.join([str(HERE / PROGRAMS), os.environ.get("PATH", os.defpath)])
+    env = {"PYTHONPATH": str(HERE / "python"), "PATH": path}
+    for program, *arguments in commands:
+        session.run(str(HERE / PROGRAMS / program), *arguments, external=True, env=env)
+
+
+def _compiler(session: nox.Session) -> None:
+    compiler = shlex.split(os.environ.get("CXX", "g++"))[0]
+    if not shutil.which(compiler):
+        session.error(
+            f"the C++ compiler {compiler} is missing: apt-get install g++, or set CXX to another one"
+        )
+
+
+def _session(name: str, tags: list[str], help: str, work: Callable[[nox.Session], None]) -> None:
+    """Register one session under any name; only the names in `nox.options.sessions` run by default."""
+
+    def body(session: nox.Session) -> None:
+        work(session)
+
+    body.__doc__ = help
+    nox.session(name=name, tags=tags, venv_backend="none")(body)
+
+
+@nox.session(venv_backend="none", tags=["ci"])
+def lint(session: nox.Session) -> None:
+    """Check style and types of the Python code."""
+    module = ("python", "-m")
+    _replay(
+        session,
+        (*module, "ruff", "check", "."),
+        (*module, "ruff", "format", "--check", "."),
+        (*module, "mypy"),
+    )
+
+
+@nox.session(venv_backend="none", tags=["ci"])
+def tests(session: nox.Session) -> None:
+    """Run the whole test suite: kept and covering variants, C++ unit tests, house rules."""
+    _compiler(session)
+    _replay(session, ("python", "-m", "pytest", "-n", "2", "--dist", "worksteal", *session.posargs))
+
+
+@nox.session(venv_backend="none", tags=["variants"])
+def build(session: nox.Session) -> None:
+    """Build every kept variant into the cache."""
+    _compiler(session)
+    _replay(session, (*HAKMEM, "build", *session.posargs))
+
+
+@nox.session(venv_backend="none", tags=["slow"])
+def matrix(session: nox.Session) -> None:
+    """Build and test the whole sweep `full`; a variant that crashes or hangs is named, the others go on."""
+    _compiler(session)
+    _replay(session, (*HAKMEM, "check", "--sweep", "full", *session.posargs))
+
+
+@nox.session(venv_backend="none", tags=["ci"])
+def golden(session: nox.Session) -> None:
+    """Compare the instruction shape of every kept variant's malloc and free with the committed tables."""
+    _compiler(session)
+    _replay(session, ("python", "-m", "pytest", "tests/test_golden.py", *session.posargs))
+
+
+@nox.session(venv_backend="none", tags=["main"])
+def pick(session: nox.Session) -> None:
+    """Check and race every kept variant and name the fastest policy set, to the page hakmem-pick.html."""
+    _compiler(session)
+    _replay(session, (*HAKMEM, "pick", *session.posargs))
+
+
+@nox.session(venv_backend="none")
+def jobs(_session: nox.Session) -> None:
+    """Print every session as JSON: name, tags, what it does, minutes to allow, and the command."""
+    rows = []
+    for name, function in nox.registry.get().items():
+        if name == "jobs":
+            continue
+        rows.append(
+            {
+                "name": name,
+                "tags": list(function.tags),
+                "what": " ".join((function.__doc__ or "").split()),
+                "minutes": MINUTES.get(name, 20),
+                "command": shlex.join(["nox", "-s", name]),
+            }
+        )
+    print(json.dumps(rows, indent=1))
+
+
+def _sanitized(preset: str) -> Callable[[nox.Session], None]:
+    def work(session: nox.Session) -> None:
+        _compiler(session)
+        _replay(
+            session,
+            ("cmake", "--preset", preset, f"-DHAKMEM_PYTHON={HERE / PROGRAMS / 'python'}"),
+            ("cmake", "--build", "--preset", preset, "-j", "2"),
+            ("ctest", "--preset", preset, "-j", "2", *session.posargs),
+        )
+
+    return work
+
+
+def _one(command: tuple[str, ...]) -> Callable[[nox.Session], None]:
+    def work(session: nox.Session) -> None:
+        _compiler(session)
+        _replay(session, (*HAKMEM, *command, *session.posargs))
+
+    return work
+
+
+for preset, tool in SANITIZERS.items():
+    _session(
+        preset,
+        ["sanitizers"],
+        f"Run the C++ tests of every front with every remote under {tool}.",
+        _sanitized(preset),
+    )
+for variant in VARIANTS:
+    _session(
+        f"tests({variant})",
+        ["tests"],
+        f"Run the behaviour suite over {variant}.",
+        _one(("check", "--fresh", variant)),
+    )
+for variant in VARIANTS:
+    _session(
+        f"bench({variant})",
+        ["bench"],
+        f"Race {variant} against libc on the workloads.",
+        _one(("bench", variant)),
+    )

@@ -1,0 +1,5 @@
+"""``python -m hakmem`` is the command ``hakmem``."""
+
+from .cli import main
+
+main()

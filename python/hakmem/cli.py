@@ -1,0 +1,471 @@
+"""The command line ``hakmem``: a user's error is one line on stderr and exit code 2; Ctrl-C exits 130."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import rich.markup
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from typer.core import TyperGroup
+
+from . import __version__, spec, sweeps
+from . import build as builds
+from . import check as checks
+from .build import BuildFailure, Built
+from .errors import HakmemError, SpecError
+from .spec import Variant
+
+out = Console(soft_wrap=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+_FAILED = 1
+_USAGE = 2
+_QUIET_S = 10.0
+
+
+class _OneLineErrors(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HakmemError as error:
+            sys.stderr.write("error: " + " ".join(str(error).split()) + "\n")
+            raise typer.Exit(_USAGE) from error
+
+
+app = typer.Typer(
+    cls=_OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Build your malloc: compose it from policies, prove it correct, race it, take it away.",
+)
+
+NamesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAMES]...", help="Variants; a .toml file may stand for one")
+]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="A variant; a .toml file may stand for one")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="AXIS=VALUE", help="Override an axis or option: owner=mask, front.refill=16"
+    ),
+]
+SweepOption = Annotated[
+    list[str] | None, typer.Option("--sweep", metavar="SWEEP", help="Add the variants of a sweep")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Parallel compilations [default: processors]")
+]
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, indent=1) + "\n")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int, str], None]]:
+    """Progress of builds on stderr: a bar on a terminal, elsewhere a line every few seconds."""
+    if not err.is_terminal:
+        last = time.monotonic()
+
+        def tell(done: int, total: int, text: str) -> None:
+            nonlocal last
+            if time.monotonic() - last >= _QUIET_S:
+                last = time.monotonic()
+                sys.stderr.write(f"building: {done} of {total} steps\n" if total else f"building: {text}\n")
+
+        yield tell
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("building", total=None)
+
+        def show(done: int, total: int, text: str) -> None:
+            words = text.split()
+            bar.update(
+                task,
+                completed=done,
+                total=total or None,
+                description=rich.markup.escape(words[-1] if total else text)[-50:],
+            )
+
+        yield show
+
+
+def _chosen(
+    names: list[str] | None, sweep: list[str] | None, overrides: list[str] | None, default_all: bool
+) -> list[Variant]:
+    """The variants that a command line names: kept ones and files, with overrides, and sweeps."""
+    variants = [spec.resolve(builds.variant(name), overrides or []) for name in names or []]
+    for name in sweep or []:
+        variants += sweeps.expand(name)
+    if not variants and default_all:
+        variants = [spec.resolve(kept, overrides or []) for kept in builds.kept_variants()]
+    if not variants:
+        raise SpecError("command line", "NAMES", "a variant or --sweep", "neither")
+    return list({item.name: item for item in variants}.values())
+
+
+def _build(variants: list[Variant], jobs: int | None = None) -> dict[str, Built | BuildFailure]:
+    with _progress() as show:
+        return builds.build(variants, jobs, show)
+
+
+def _build_one(name: str, overrides: list[str] | None) -> Built:
+    wanted = spec.resolve(builds.variant(name), overrides or [])
+    found = builds.find(wanted)
+    if found:
+        return found
+    with _progress() as show:
+        return builds.build_one(wanted, show)
+
+
+def _row(item: Variant, tools: Any) -> dict[str, Any]:
+    found = builds.find(item, tools)
+    checked = checks.last_check(found) if found else None
+    return {
+        "name": item.name,
+        "why": item.why,
+        "digest": spec.digest(item, tools) if tools else None,
+        "policy_set": item.policies.as_json(),
+        "differs": spec.short_policies(item),
+        "file": str(item.path) if item.path else None,
+        "built": found is not None,
+        "folder": str(found.folder) if found else None,
+        "library": str(found.library) if found and item.interposable else None,
+        "checked": checked.passed if checked else None,
+    }
+
+
+def _tools() -> Any:
+    try:
+        return builds.toolchain()
+    except HakmemError:
+        return None  # listing needs no compiler
+
+
+@app.command()
+def variants(sweep: SweepOption = None, as_json: JsonOption = False) -> None:
+    """List the kept variants, or those of a sweep: what they set and why they exist."""
+    tools = _tools()
+    chosen = _chosen(None, sweep, None, default_all=True)
+    rows = [_row(item, tools) for item in chosen]
+    if as_json:
+        _print_json(rows)
+        return
+    table = Table(
+        "variant", "policies beyond the defaults", "built", "checked", "why", box=None, header_style="bold"
+    )
+    for row in rows:
+        checked = {True: "passed", False: "failed", None: ""}[row["checked"]]
+        table.add_row(
+            row["name"], row["differs"], "yes" if row["built"] else "", checked, "" if sweep else row["why"]
+        )
+    out.print(table)
+    out.print(f"{len(rows)} variants; sweeps: {', '.join(sweeps.sweep_names())}")
+
+
+@app.command()
+def show(
+    name: NameArgument,
+    overrides: SetOption = None,
+    header: Annotated[bool, typer.Option("--header", help="Print the generated C++ header")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one variant: its sentence, policy set, digest and artefacts."""
+    item = spec.resolve(builds.variant(name), overrides or [])
+    tools = _tools()
+    row = _row(item, tools)
+    if header:
+        sys.stdout.write(spec.header_text(item, row["digest"] or "0" * 16))
+    elif as_json:
+        _print_json(
+            {**row, "compiler": tools.compiler_id if tools else None, "flags": tools.flags if tools else None}
+        )
+    else:
+        out.print(f"[bold]{item.name}[/]  {row['digest'] or 'no compiler, so no digest'}")
+        out.print(rich.markup.escape(item.why))
+        table = Table("axis", "kind", "options", box=None, header_style="bold")
+        for axis, policy in row["policy_set"].items():
+            options = ", ".join(
+                f"{key}={json.dumps(value)}" for key, value in policy.items() if key != "kind"
+            )
+            table.add_row(axis, policy["kind"], rich.markup.escape(options))
+        out.print(table)
+        out.print(f"folder: {row['folder'] or 'not built yet'}")
+
+
+@app.command()
+def path(
+    name: NameArgument,
+    overrides: SetOption = None,
+    what: Annotated[str, typer.Option("--of", help="library, module, header or folder")] = "library",
+) -> None:
+    """Print the path of a malloc library, building it when needed: LD_PRELOAD=$(hakmem path unified)."""
+    if what not in ("library", "module", "header", "folder"):
+        raise SpecError("command line", "--of", "library, module, header or folder", what)
+    sys.stdout.write(f"{getattr(_build_one(name, overrides), what)}\n")
+
+
+@app.command()
+def build(
+    names: NamesArgument = None,
+    overrides: SetOption = None,
+    sweep: SweepOption = None,
+    jobs: JobsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build variants (default: every kept one) into the cache; one that fails does not stop the others."""
+    results = _build(_chosen(names, sweep, overrides, default_all=True), jobs)
+    failures = [result for result in results.values() if isinstance(result, BuildFailure)]
+    built = [result for result in results.values() if isinstance(result, Built)]
+    same = builds.same_code(built)
+    if as_json:
+        rows = [
+            {"name": item.name, "digest": item.digest, "built": True, "folder": str(item.folder)}
+            if isinstance(item, Built)
+            else {
+                "name": item.name,
+                "digest": item.digest,
+                "built": False,
+                "error": item.message,
+                "log": item.log,
+            }
+            for item in results.values()
+        ]
+        _print_json({"variants": rows, "same_code": same})
+    else:
+        for item in built if len(built) <= 5 else []:
+            out.print(f"{item.name}  {item.digest}  {item.folder}", soft_wrap=True)
+        out.print(f"{len(built)} of {len(results)} variants are built")
+        for group in same:
+            out.print(f"same object code: {', '.join(group)}", soft_wrap=True)
+        for failure in failures:
+            err.print(f"error: {failure.name} did not build: {failure.message}", markup=False)
+            err.print(failure.log, markup=False)
+    if failures:
+        raise typer.Exit(_FAILED)
+
+
+@app.command()
+def check(
+    names: NamesArgument = None,
+    overrides: SetOption = None,
+    sweep: SweepOption = None,
+    jobs: JobsOption = None,
+    timeout: Annotated[float, typer.Option(help="Seconds after which a variant counts as hanging")] = 300.0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run again what has passed before")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the behaviour suite over variants (default: every kept one); a pass is remembered."""
+    results = _build(_chosen(names, sweep, overrides, default_all=True), jobs)
+    rows: list[dict[str, Any]] = []
+    outcome: dict[str, Any]
+    for result in results.values():
+        if isinstance(result, BuildFailure):
+            outcome = {
+                "name": result.name,
+                "digest": result.digest,
+                "passed": False,
+                "reason": result.message,
+                "log": result.log,
+            }
+        else:
+            with err.status(f"checking {result.name}"):
+                outcome = vars(checks.check(result, timeout, fresh))
+        rows.append(outcome)
+        if not as_json:
+            word = "[green]passed[/]" if outcome["passed"] else "[red]failed[/]"
+            numbers = (
+                f"{outcome['tests']} tests, {outcome['seconds']:.1f} s" if "tests" in outcome else "not built"
+            )
+            out.print(
+                f"{word} {outcome['name']} ({numbers}) {rich.markup.escape(outcome['reason'])}",
+                soft_wrap=True,
+            )
+            if not outcome["passed"]:
+                out.print(outcome["log"], markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        _print_json(rows)
+    if not all(row["passed"] for row in rows):
+        raise typer.Exit(_FAILED)
+
+
+@app.command()
+def bench(
+    names: NamesArgument = None,
+    suite: Annotated[str, typer.Option(help="Named list of workload rows")] = "default",
+    rounds: Annotated[int, typer.Option(min=1, help="Fresh processes per variant and row")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of the workloads and of the order of runs")] = 42,
+    as_json: JsonOption = False,
+    export: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the rows to .csv, .jsonl or .parquet")
+    ] = None,
+    instructions: Annotated[
+        bool, typer.Option("--instructions", help="Count instructions per operation too")
+    ] = False,
+) -> None:
+    """Race variants (default: unified) against libc on workloads and print medians with intervals."""
+    _delegate(
+        "bench",
+        names=names or ["unified"],
+        suite=suite,
+        rounds=rounds,
+        seed=seed,
+        as_json=as_json,
+        export=export,
+        instructions=instructions,
+    )
+
+
+@app.command()
+def pick(
+    names: NamesArgument = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer rows and rounds: an answer within five minutes")
+    ] = False,
+    suite: Annotated[str, typer.Option(help="Named list of workload rows")] = "default",
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Copy the winner's library and TOML here")
+    ] = None,
+    memory_budget: Annotated[
+        float, typer.Option(min=1.0, help="Peak memory allowed, as a multiple of libc's")
+    ] = 1.5,
+    as_json: JsonOption = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the page with the pictures here")
+    ] = None,
+    no_programs: Annotated[
+        bool, typer.Option("--no-programs", help="Leave the two real programs out")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is already stored")] = False,
+) -> None:
+    """Check every variant (default: all kept ones), race them, and name the fastest policy set."""
+    _delegate(
+        "pick",
+        names=names or [],
+        quick=quick,
+        suite=suite,
+        out=folder,
+        memory_budget=memory_budget,
+        as_json=as_json,
+        html=html,
+        programs=not no_programs,
+        fresh=fresh,
+    )
+
+
+def _delegate(module: str, **options: object) -> None:
+    """Call ``cli_<module>`` of ``hakmem.<module>``, imported only now: both pull in numerical libraries."""
+    code = getattr(importlib.import_module(f".{module}", __package__), f"cli_{module}")(**options)
+    if code:
+        raise typer.Exit(int(code))
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def run(
+    name: NameArgument,
+    command: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments")
+    ],
+    overrides: SetOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not print the proof on stderr")] = False,
+) -> None:
+    """Run a program on a malloc library, prove that it is in use, and exit with the program's code."""
+    from . import preload
+
+    built = _build_one(name, overrides)
+
+    def announce(proof: preload.Proof) -> None:
+        if quiet:
+            return
+        seen = "mapped in" if proof.mapped else "listed by the loader for"
+        sys.stderr.write(
+            f"hakmem: {proof.id} serves {shlex.join(command)}: {built.library} is {seen} pid {proof.pid}\n"
+        )
+
+    raise typer.Exit(preload.run(built, command, announce))
+
+
+@app.command()
+def axes(as_json: JsonOption = False) -> None:
+    """List every axis, its kinds and options, and the pairs that cannot be combined."""
+    from . import axes as table
+
+    if not as_json:
+        sys.stdout.write(table.axes_markdown())
+        return
+    _print_json(
+        {
+            axis.name: {
+                "meaning": axis.meaning,
+                "default": axis.default,
+                "kinds": {
+                    kind.name: {
+                        "meaning": kind.meaning,
+                        "options": {
+                            option.name: {
+                                "expected": option.expected,
+                                "default": option.default,
+                                "meaning": option.meaning,
+                            }
+                            for option in kind.options
+                        },
+                    }
+                    for kind in axis.kinds
+                },
+            }
+            for axis in table.AXES
+        }
+    )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"hakmem {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the ``hakmem`` command."""
+    app(prog_name="hakmem")
+
+
+if __name__ == "__main__":
+    main()

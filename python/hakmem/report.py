@@ -1,0 +1,527 @@
+"""The page of a pick: one HTML file with its pictures and their code inside, readable without a network."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from .errors import HakmemError
+from .outcome import FINALIST, Outcome, RowOutcome, VariantOutcome
+from .ranking import Ratio
+
+_TEMPLATE = Path(__file__).resolve().parent / "report_template.html"
+_ROW_PX = 22
+_CLIP = math.log2(4)
+
+Figure = dict[str, Any]
+
+
+def page(outcome: Outcome) -> str:
+    """The whole page as text."""
+    from plotly.offline import get_plotlyjs
+
+    figures = {
+        "ranking": _ranking(outcome),
+        "cells": _heat_map(outcome),
+        "memory": _scatter(outcome),
+        "sizes": _sizes(outcome),
+    }
+    template = Template(_TEMPLATE.read_text(encoding="utf-8"))
+    text = json.dumps(figures, separators=(",", ":")).replace("<", "\\u003c")
+    return template.substitute(body=_body(outcome), plotly=get_plotlyjs(), figures=text)
+
+
+def write(outcome: Outcome, path: Path) -> Path:
+    """Write the page; a place that cannot be written is one line."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page(outcome), encoding="utf-8")
+    except OSError as error:
+        raise HakmemError(f"{path}: the page cannot be written: {error.strerror or error}") from error
+    return path
+
+
+# ----------------------------------------------------------------------------------------------------
+# Text
+
+
+def _body(outcome: Outcome) -> str:
+    return "\n".join(
+        [
+            f'<p class="eyebrow">hakmem pick, {html.escape(outcome.started)}</p>',
+            f"<h1>{html.escape(outcome.verdict)}</h1>",
+            _facts(outcome),
+            _figure_section(
+                "Ranking",
+                "ranking",
+                "Geometric mean over all rows of the time relative to libc's, with 95 % bootstrap intervals "
+                "over rounds. Left of the line is faster than libc; the band is the noise floor, "
+                "within which two variants tie. Pale points were narrowed out before the final "
+                "and rest on few, short runs.",
+            ),
+            _ranking_table(outcome),
+            _figure_section(
+                "Workloads and variants",
+                "cells",
+                "Time relative to libc's on each row, median of paired ratios. Blue is faster, "
+                "red is slower; the colour ends at a factor of four. Variants in order of the ranking.",
+                wide=True,
+            ),
+            _figure_section(
+                "Time against memory",
+                "memory",
+                "Each variant's time and peak RSS relative to libc's, geometric means. "
+                "Lower left is better in both.",
+            ),
+            _costs_table(outcome),
+            _figure_section(
+                "Sizes that the workloads ask for",
+                "sizes",
+                "Share of a row's allocations by size. A size column holds requests up to that many bytes.",
+                wide=True,
+            ),
+            _policies_table(outcome),
+            _method(outcome),
+        ]
+    )
+
+
+def _figure_section(title: str, name: str, text: str, wide: bool = False) -> str:
+    plot = f'<div id="{name}" class="plot"></div>'
+    if wide:
+        plot = f'<div class="scroll">{plot}</div>'
+    return f"<section><h2>{title}</h2><p>{text}</p>{plot}</section>"
+
+
+def _facts(outcome: Outcome) -> str:
+    winner = _named(outcome, outcome.winner)
+    facts: list[tuple[str, str]] = []
+    if winner and winner.score:
+        facts.append((f"{1 / winner.score.value:.2f}x", "libc's throughput, all rows"))
+        facts += [
+            (f"{ratio.value:.2f}", f"{name}: time to libc's") for name, ratio in winner.programs.items()
+        ]
+    if winner and winner.memory:
+        facts.append((f"{winner.memory:.2f}x", "libc's peak memory"))
+    facts.append((f"{100 * outcome.noise_floor:.1f} %", "noise floor of this run"))
+    facts.append((str(len(outcome.variants)), "variants considered"))
+    return (
+        '<div class="facts">'
+        + "".join(
+            f"<div><b>{html.escape(big)}</b><span>{html.escape(small)}</span></div>" for big, small in facts
+        )
+        + "</div>"
+    )
+
+
+def _table(head: Iterable[tuple[str, str]], rows: Iterable[tuple[str, list[str]]]) -> str:
+    """``head``: text and class of each column; ``rows``: class of the row and its cells as HTML."""
+    columns = list(head)
+    top = "".join(f'<th class="{kind}">{html.escape(text)}</th>' for text, kind in columns)
+    lines = []
+    for row_class, cells in rows:
+        inner = "".join(
+            f'<td class="{kind}">{cell}</td>' for cell, (_text, kind) in zip(cells, columns, strict=True)
+        )
+        lines.append(f'<tr class="{row_class}">{inner}</tr>')
+    inside = f"<thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody>"
+    return f'<div class="scroll"><table>{inside}</table></div>'
+
+
+def ratio_text(ratio: Ratio | None) -> str:
+    """A ratio and its interval as text, or nothing."""
+    if ratio is None:
+        return ""
+    if ratio.low == ratio.high:
+        return f"{ratio.value:.3f}"
+    return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+
+
+def _ranking_table(outcome: Outcome) -> str:
+    programs = list(dict.fromkeys(name for item in outcome.variants for name in item.programs))
+    head = [("variant", ""), ("how far", ""), ("time to libc's", "n")]
+    head += [(name, "n") for name in programs]
+    head += [("memory to libc's", "n"), ("largest memory", ""), ("remark", "w")]
+    rows = []
+    for item in _ordered(outcome):
+        remark = "the pick" if item.name == outcome.winner else "tied with the fastest" if item.tied else ""
+        remark = "; ".join(part for part in (remark, item.reason) if part)
+        rows.append(
+            (
+                "winner" if item.name == outcome.winner else "",
+                [
+                    f"<code>{html.escape(item.name)}</code>",
+                    html.escape(item.status),
+                    ratio_text(item.score),
+                    *[ratio_text(item.programs.get(name)) for name in programs],
+                    f"{item.memory:.2f}" if item.memory else "",
+                    html.escape(item.worst_memory),
+                    html.escape(remark),
+                ],
+            )
+        )
+    return f"<section><h2>Every variant</h2>{_table(head, rows)}</section>"
+
+
+def _cost(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if unit == "s" else f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _costs_table(outcome: Outcome) -> str:
+    winner = outcome.winner or outcome.fastest
+    head = [("row", ""), ("unit", ""), ("null", "n"), ("libc", "n"), ("libc less null", "n")]
+    head += [(f"{winner or 'pick'}", "n"), ("less null", "n"), ("ratio", "n"), ("spread", "n")]
+    head += [("peak MiB", "n"), ("libc's", "n")]
+    rows = []
+    for row in outcome.rows:
+        cell = row.cells.get(winner) if winner else None
+        less = row.libc_cost - row.null_cost if row.null_cost is not None else None
+        rows.append(
+            (
+                "",
+                [
+                    html.escape(row.label),
+                    row.unit,
+                    _cost(row.null_cost, row.unit),
+                    _cost(row.libc_cost, row.unit),
+                    _cost(less, row.unit),
+                    _cost(cell.cost, row.unit) if cell else "",
+                    _cost(cell.less_null, row.unit) if cell else "",
+                    ratio_text(cell.ratio) if cell else "",
+                    f"{100 * cell.spread:.1f} %" if cell else "",
+                    f"{cell.peak_rss_kib / 1024:.1f}" if cell else "",
+                    f"{row.libc_peak_rss_kib / 1024:.1f}",
+                ],
+            )
+        )
+    return (
+        "<section><h2>Time, and the time less the null row</h2><p>The null allocator hands out one "
+        "buffer: its row is the cost of the loop and of the calls alone. What an allocator can change is "
+        f"the time less that row.</p>{_table(head, rows)}</section>"
+    )
+
+
+def _policies_table(outcome: Outcome) -> str:
+    head = [("variant", ""), ("digest", ""), ("policies beyond the defaults", "w"), ("why", "w")]
+    rows = []
+    for item in _ordered(outcome):
+        whole = html.escape(json.dumps(item.policy_set, separators=(", ", ": ")))
+        details = f"<details><summary>policy set</summary><code>{whole}</code></details>"
+        rows.append(
+            (
+                "",
+                [
+                    f"<code>{html.escape(item.name)}</code>",
+                    f"<code>{html.escape(item.digest)}</code>",
+                    html.escape(item.differs) + details,
+                    html.escape(item.why),
+                ],
+            )
+        )
+    return f"<section><h2>Policy sets</h2>{_table(head, rows)}</section>"
+
+
+def _method(outcome: Outcome) -> str:
+    facts = {
+        **outcome.machine,
+        "noise floor": f"{100 * outcome.noise_floor:.2f} % (libc against itself in the same run)",
+        "memory gate": outcome.memory_rule,
+        "seed": str(outcome.seed),
+        "took": f"{outcome.seconds / 60:.1f} minutes",
+    }
+    rows = [("", [html.escape(key), html.escape(value)]) for key, value in facts.items()]
+    plan = "".join(f"<li>{html.escape(line)}</li>" for line in outcome.plan)
+    gates = "".join(f"<li>{html.escape(line)}</li>" for line in outcome.gates)
+    return (
+        f"<section><h2>Machine and method</h2>{_table([('what', ''), ('value', 'w')], rows)}"
+        f"<details open><summary>Plan</summary><ul>{plan}</ul></details>"
+        f"<details open><summary>Gates</summary><ul>{gates}</ul></details></section>"
+    )
+
+
+# ----------------------------------------------------------------------------------------------------
+# Pictures
+
+
+def _named(outcome: Outcome, name: str | None) -> VariantOutcome | None:
+    return next((item for item in outcome.variants if item.name == name), None)
+
+
+def _ordered(outcome: Outcome) -> list[VariantOutcome]:
+    """Finalists by score, then those narrowed out by score, then those that were never ranked."""
+
+    def key(item: VariantOutcome) -> tuple[int, float, str]:
+        if item.score is None:
+            return 2, 0.0, item.name
+        return int(item.status != FINALIST), item.score.value, item.name
+
+    return sorted(outcome.variants, key=key)
+
+
+def _axis(title: str = "", **more: Any) -> Figure:
+    return {
+        "title": {"text": title},
+        "gridcolor": "@line",
+        "zerolinecolor": "@line",
+        "automargin": True,
+        "fixedrange": True,
+        **more,
+    }
+
+
+def _ranking(outcome: Outcome) -> Figure:
+    shown = [item for item in _ordered(outcome) if item.score]
+    names = [item.name for item in shown]
+    data: list[Figure] = []
+    groups: list[tuple[str, str, float, list[VariantOutcome]]] = [
+        ("the pick", "@good", 1.0, [item for item in shown if item.name == outcome.winner]),
+        (
+            "finalists",
+            "@accent",
+            1.0,
+            [item for item in shown if item.status == FINALIST and item.name != outcome.winner],
+        ),
+        ("narrowed out or rejected", "@soft", 0.6, [item for item in shown if item.status != FINALIST]),
+    ]
+    for title, colour, opacity, items in groups:
+        scores = [item.score for item in items if item.score]
+        if not scores:
+            continue
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": title,
+                "x": [one.value for one in scores],
+                "y": [item.name for item in items],
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [one.high - one.value for one in scores],
+                    "arrayminus": [one.value - one.low for one in scores],
+                    "color": colour,
+                },
+                "marker": {"color": colour, "size": 10},
+                "opacity": opacity,
+                "hovertext": [f"{item.name}: {ratio_text(item.score)}<br>{item.reason}" for item in items],
+                "hoverinfo": "text",
+            }
+        )
+    floor = 1 + outcome.noise_floor
+    ends = [1.0, *(one for item in shown if item.score for one in (item.score.low, item.score.high))]
+    low, high = math.log10(min(ends)) - 0.02, math.log10(min(max(ends), 8.0)) + 0.02
+    ticks = [
+        tick
+        for tick in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2, 3, 4, 6, 8)
+        if low <= math.log10(tick) <= high
+    ]
+    layout = {
+        "height": 110 + _ROW_PX * len(names),
+        "margin": {"l": 10, "r": 10, "t": 30, "b": 50},
+        "xaxis": _axis(
+            "time relative to libc's (log scale)",
+            type="log",
+            range=[low, high],
+            tickvals=ticks,
+            ticktext=[f"{tick:g}" for tick in ticks],
+        ),
+        "yaxis": _axis(categoryorder="array", categoryarray=names[::-1], type="category"),
+        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        "shapes": [
+            {
+                "type": "rect",
+                "xref": "x",
+                "yref": "paper",
+                "x0": 1 / floor,
+                "x1": floor,
+                "y0": 0,
+                "y1": 1,
+                "fillcolor": "@soft",
+                "opacity": 0.15,
+                "line": {"width": 0},
+            },
+            {
+                "type": "line",
+                "xref": "x",
+                "yref": "paper",
+                "x0": 1,
+                "x1": 1,
+                "y0": 0,
+                "y1": 1,
+                "line": {"color": "@soft", "width": 1.5},
+            },
+        ],
+    }
+    return {"data": data, "layout": layout}
+
+
+def _heat_map(outcome: Outcome) -> Figure:
+    names = [item.name for item in _ordered(outcome) if any(item.name in row.cells for row in outcome.rows)]
+    values: list[list[float | None]] = []
+    texts: list[list[str]] = []
+    hover: list[list[str]] = []
+    for row in outcome.rows:
+        cells = [row.cells.get(name) for name in names]
+        values.append(
+            [max(-_CLIP, min(_CLIP, math.log2(cell.ratio.value))) if cell else None for cell in cells]
+        )
+        texts.append([f"{cell.ratio.value:.2f}" if cell else "" for cell in cells])
+        hover.append(
+            [
+                f"{row.label}, {name}<br>{ratio_text(cell.ratio)} of libc's time<br>"
+                f"{_cost(cell.cost, row.unit)} {row.unit}, {cell.rounds} rounds ({cell.stage})"
+                if cell
+                else ""
+                for name, cell in zip(names, cells, strict=True)
+            ]
+        )
+    ticks = [0.25, 0.5, 1, 2, 4]
+    data: list[Figure] = [
+        {
+            "type": "heatmap",
+            "x": names,
+            "y": [row.label for row in outcome.rows],
+            "z": values,
+            "text": texts,
+            "texttemplate": "%{text}",
+            "textfont": {"size": 10},
+            "hovertext": hover,
+            "hoverinfo": "text",
+            "zmin": -_CLIP,
+            "zmax": _CLIP,
+            "xgap": 1,
+            "ygap": 1,
+            "colorscale": [
+                [0, "#2166ac"],
+                [0.35, "#92c5de"],
+                [0.5, "#f3f3f3"],
+                [0.65, "#f4a582"],
+                [1, "#b2182b"],
+            ],
+            "colorbar": {
+                "tickvals": [math.log2(tick) for tick in ticks],
+                "ticktext": [f"{tick:g}x" for tick in ticks],
+                "orientation": "h",
+                "thickness": 10,
+                "len": 0.5,
+                "y": -0.01,
+                "yanchor": "top",
+            },
+        }
+    ]
+    layout = {
+        "height": 220 + _ROW_PX * len(outcome.rows),
+        "width": max(640, 220 + 40 * len(names)),
+        "margin": {"l": 10, "r": 10, "t": 10, "b": 60},
+        "xaxis": _axis(type="category", tickangle=-60, side="top"),
+        "yaxis": _axis(type="category", autorange="reversed"),
+    }
+    return {"data": data, "layout": layout}
+
+
+def _scatter(outcome: Outcome) -> Figure:
+    shown = [item for item in _ordered(outcome) if item.score and item.memory]
+    winner = [item for item in shown if item.name == outcome.winner]
+    finalists = [item for item in shown if item.status == FINALIST and item not in winner]
+    others = [item for item in shown if item.status != FINALIST]
+    data: list[Figure] = []
+    groups = (("the pick", "@good", winner), ("finalists", "@accent", finalists), ("others", "@soft", others))
+    for title, colour, items in groups:
+        if items:
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers+text" if title != "others" else "markers",
+                    "name": title,
+                    "x": [item.memory for item in items],
+                    "y": [item.score.value for item in items if item.score],
+                    "text": [item.name for item in items],
+                    "textposition": "top center",
+                    "hovertext": [
+                        f"{item.name}<br>time {ratio_text(item.score)}<br>memory {item.memory:.2f}"
+                        for item in items
+                    ],
+                    "hoverinfo": "text",
+                    "marker": {"color": colour, "size": 11 if title != "others" else 8},
+                }
+            )
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "markers+text",
+            "name": "libc",
+            "x": [1],
+            "y": [1],
+            "text": ["libc"],
+            "textposition": "bottom center",
+            "marker": {"color": "@bad", "size": 11, "symbol": "diamond"},
+        }
+    )
+    layout = {
+        "height": 420,
+        "margin": {"l": 10, "r": 10, "t": 30, "b": 50},
+        "xaxis": _axis("peak RSS relative to libc's"),
+        "yaxis": _axis("time relative to libc's"),
+        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+    }
+    return {"data": data, "layout": layout}
+
+
+def _sizes(outcome: Outcome) -> Figure:
+    rows = [row for row in outcome.rows if row.histogram]
+    bounds = sorted({_power(bound) for row in rows for bound in row.histogram})
+    values = []
+    for row in rows:
+        shares = _shares(row)
+        values.append([shares.get(bound) for bound in bounds])
+    data: list[Figure] = [
+        {
+            "type": "heatmap",
+            "x": [_bytes(bound) for bound in bounds],
+            "y": [row.label for row in rows],
+            "z": values,
+            "texttemplate": "%{z:.0f}",
+            "textfont": {"size": 10},
+            "hovertemplate": "%{y}<br>up to %{x}: %{z:.1f} %<extra></extra>",
+            "xgap": 1,
+            "ygap": 1,
+            "zmin": 0,
+            "zmax": 100,
+            "showscale": False,
+            "colorscale": [[0, "#e8eef6"], [1, "#0b4f9c"]],
+        }
+    ]
+    layout = {
+        "height": 90 + _ROW_PX * len(rows),
+        "margin": {"l": 10, "r": 10, "t": 10, "b": 40},
+        "xaxis": _axis("", type="category", side="top"),
+        "yaxis": _axis(type="category", autorange="reversed"),
+    }
+    return {"data": data, "layout": layout}
+
+
+def _power(bound: int) -> int:
+    """The power of two that a size belongs under, so that all rows share their columns."""
+    return 1 << max(0, bound - 1).bit_length()
+
+
+def _shares(row: RowOutcome) -> Mapping[int, float]:
+    total = sum(row.histogram.values())
+    shares: dict[int, float] = {}
+    for bound, count in row.histogram.items():
+        shares[_power(bound)] = shares.get(_power(bound), 0.0) + 100.0 * count / total
+    return shares
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= size:
+            return f"{count // size} {unit}"
+    return f"{count} B"
