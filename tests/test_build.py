@@ -92,7 +92,7 @@ def test_a_second_build_does_nothing(stub: Path) -> None:
 def test_objects_are_dropped_from_the_tree_and_the_common_ones_kept(stub: Path) -> None:
     (tree,) = [path for path in (stub / "cache").glob("build-*") if path.is_dir()]
     left = sorted(path.name for path in tree.rglob("*.cpp.o"))
-    assert left == ["module.cpp.o", "table_runner.cpp.o"]
+    assert set(left) - {"precompiled.cpp.o"} == {"module.cpp.o", "table_runner.cpp.o"}
 
 
 def test_many_variants_load_into_one_process_with_their_own_identity(stub: Path) -> None:

@@ -95,8 +95,7 @@ def flags() -> str:
     found = re.findall(r"set\(HAKMEM_(?:CORE|LIBRARY_LINK)_FLAGS\s+([^)]*)\)", text)
     if len(found) != 2:
         raise BuildError(
-            f"{path}: expected HAKMEM_CORE_FLAGS, HAKMEM_LIBRARY_FLAGS and "
-            f"HAKMEM_LIBRARY_LINK_FLAGS, got {len(found)} of them"
+            f"{path}: expected HAKMEM_CORE_FLAGS and HAKMEM_LIBRARY_LINK_FLAGS, got {len(found)} of them"
         )
     return " ".join(" ".join(found).split())
 
