@@ -116,7 +116,8 @@ def _decode(code: bytes, address: int) -> _Instruction:
         raise HakmemError(f"no instruction could be decoded at {address:#x}")
     words = found.mnemonic.split()
     locked = words[0] == "lock" or (words[-1] == "xchg" and "[" in found.op_str)
-    target = int(found.op_str, 16) if words[-1].startswith("j") and found.op_str.startswith("0x") else None
+    direct = words[-1].startswith("j") and re.fullmatch(r"0x[0-9a-f]+|\d+", found.op_str)
+    target = int(found.op_str, 0) if direct else None
     return _Instruction(address, words[-1], found.op_str, target, address + found.size, locked)
 
 
@@ -179,7 +180,8 @@ def differences(
     lines = []
     for name in sorted(expected.keys() | got.keys()):
         if name not in got or name not in expected:
-            lines.append(f"{name}: expected {'a shape' if name in expected else 'none'}, got the contrary")
+            words = ("a shape", "none") if name in expected else ("none", "a shape")
+            lines.append(f"{name}: expected {words[0]}, got {words[1]}")
             continue
         for function in FUNCTIONS:
             before, after = expected[name].get(function, {}), got[name].get(function, {})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .ranking import Ratio
+from .stats import Ratio
 
 FINALIST = "finalist"
 NARROWED = "narrowed out"

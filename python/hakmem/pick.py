@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
+import random
 import shutil
 import sys
 import time
@@ -19,26 +21,28 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-
+from . import bench, ranking, report, spec, stats, workloads
 from . import build as builds
 from . import check as checks
 from . import programs as real_programs
-from . import ranking, spec
 from .build import BuildFailure, Built
 from .errors import HakmemError
 from .outcome import FINALIST, NARROWED, REJECTED, Cell, Outcome, RowOutcome, VariantOutcome
-from .ranking import Ratio, Sample, Samples
 from .spec import Variant
+from .stats import Ratio
+from .store import Failure, Result, Store
 
+PAGE = "hakmem-pick.html"
+PROGRAM = "program"
 LIBC = "libc"
 LIBC_AGAIN = "libc#2"
 NULL = "null"
 MEMORY_PLUS_KIB = 2048
 _HOPELESS = 3.0
 _CHECK_TIMEOUT_S = 120.0
+_ROW_TIMEOUT_S = 60.0
 _RESUMED_WITHIN_S = 24 * 3600.0
 
 Progress = Callable[[int, int, str], None]
@@ -85,7 +89,7 @@ class Plan:
             left = f"at most {stage.keep}"
         lines.append(
             self.final.line(f"{left} variants, libc, libc again and the null allocator")
-            + f" at most and {self.least_rounds} at least, ending after {self.budget_s / 60:.0f} minutes in all"
+            + f" at most, {self.least_rounds} at least, ending after {self.budget_s / 60:.0f} minutes in all"
         )
         if programs:
             lines.append(f"every round of the final also runs {' and '.join(programs)} end to end")
@@ -117,38 +121,22 @@ def plan_for(quick: bool, suite: str) -> Plan:
 # Racing
 
 
-@dataclass(frozen=True)
-class RowFact:
-    """What a row is, as its process printed it: resolved parameters and the histogram of sizes."""
-
-    label: str
-    workload: str
-    meaning: str
-    params: Mapping[str, Any]
-    histogram: Mapping[int, int]
-
-
-@dataclass
-class Race:
-    """Samples and facts of one stage, and the contestants that failed in it with one line each."""
-
-    samples: list[Sample] = field(default_factory=list)
-    facts: dict[str, RowFact] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-
-
 class Racer(Protocol):
-    """What runs the workloads: `BenchRacer` in earnest, a fake in tests."""
+    """What runs the workloads: `BenchRacer` in earnest, a fake in tests.
+
+    A contestant's name maps to its build; `LIBC`, `LIBC_AGAIN` and `NULL` have none.
+    """
 
     def race(self, stage: Stage, rounds: int, contestants: Mapping[str, Built | None]) -> Race:
-        """Every contestant on every row of the stage until each has ``rounds`` rounds.
-
-        ``contestants`` maps a name to its build; `LIBC`, `LIBC_AGAIN` and `NULL` have none.
-        """
+        """Every contestant on every row of the stage until each has ``rounds`` rounds."""
         ...
 
     def programs(self, rounds: int, contestants: Mapping[str, Built | None]) -> Race:
         """The two real programs under every contestant, likewise."""
+        ...
+
+    def meanings(self) -> Mapping[str, str]:
+        """What each workload and program does, by name."""
         ...
 
     def machine(self) -> Mapping[str, str]:
@@ -157,15 +145,22 @@ class Racer(Protocol):
 
 
 @dataclass
+class Race:
+    """What a stage measured so far, and the contestants that failed in it with one line each."""
+
+    results: list[Result] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class _Field:
-    """How every variant stands while the race goes on."""
+    """How every variant stands while the race goes on: who is out and why, and each one's last stage."""
 
     built: dict[str, Built]
     status: dict[str, str] = field(default_factory=dict)
     reason: dict[str, str] = field(default_factory=dict)
     stage: dict[str, str] = field(default_factory=dict)
-    samples: dict[str, Samples] = field(default_factory=dict)
-    facts: dict[str, RowFact] = field(default_factory=dict)
+    cells: dict[str, stats.Cells] = field(default_factory=dict)
 
     def alive(self) -> list[str]:
         return [name for name in self.built if name not in self.status]
@@ -175,50 +170,62 @@ class _Field:
         self.reason[name] = reason
 
     def contestants(self, *more: str) -> dict[str, Built | None]:
-        return {**{name: None for name in more}, **{name: self.built[name] for name in self.alive()}}
+        return {**dict.fromkeys(more), **{name: self.built[name] for name in self.alive()}}
 
-    def take(self, stage: Stage, race: Race) -> Samples:
+    def take(self, stage: Stage, race: Race) -> stats.Cells:
         """Note a stage's outcome; contestants that failed in it are out."""
         for name, reason in race.failures.items():
             if name in self.built:
-                self.drop(name, REJECTED, reason)
-            else:
-                raise HakmemError(f"{name}: {reason}")
-        self.facts.update(race.facts)
-        samples = Samples(race.samples)
+                self.drop(name, REJECTED, f"{stage.name}: {reason}")
+            elif name != NULL:
+                raise HakmemError(f"{name} could not be measured: {reason}")
+        cells = stats.cells(race.results)
+        self.cells[stage.name] = cells
         for name in self.alive():
             self.stage[name] = stage.name
-            self.samples[stage.name] = samples
-        return samples
+        return cells
 
 
-def memory_problem(samples: Samples, name: str, budget: float) -> str:
+def _labels(cells: stats.Cells, *names: str) -> list[str]:
+    """The rows that all these contestants have, in the order of first measuring."""
+    labels = dict.fromkeys(label for _name, label in cells)
+    return [label for label in labels if all((name, label) in cells for name in names)]
+
+
+def _memory(cells: stats.Cells, name: str, label: str) -> float:
+    """Median peak RSS of a cell, KiB."""
+    return stats.median([result.peak_rss_kib for result in cells[name, label]])
+
+
+def memory_problem(cells: stats.Cells, name: str, budget: float) -> str:
     """Why a variant does not keep the memory budget on some row, or nothing."""
     worst, text = 0.0, ""
-    for row in samples.rows(name, LIBC):
-        peak, libc = samples.memory(name, row), samples.memory(LIBC, row)
+    for label in _labels(cells, name, LIBC):
+        peak, libc = _memory(cells, name, label), _memory(cells, LIBC, label)
         allowed = budget * libc + MEMORY_PLUS_KIB
         if peak > allowed and peak / allowed > worst:
             worst = peak / allowed
             text = (
-                f"memory: {row} peaks at {peak / 1024:.1f} MiB, libc at {libc / 1024:.1f}, "
+                f"memory: {label} peaks at {peak / 1024:.1f} MiB, libc at {libc / 1024:.1f}, "
                 f"allowed {allowed / 1024:.1f}"
             )
     return text
 
 
-def _narrow(entries: _Field, stage: Stage, samples: Samples) -> None:
-    scores = {name: ranking.score(samples, name, LIBC).value for name in entries.alive()}
+def _score(cells: stats.Cells, name: str) -> Ratio | None:
+    return stats.geometric_mean(cells, name, LIBC, _labels(cells, name, LIBC))
+
+
+def _narrow(entries: _Field, stage: Stage, cells: stats.Cells) -> None:
+    scores = {name: found.value for name in entries.alive() if (found := _score(cells, name))}
     order = sorted(scores, key=lambda name: (scores[name], name))
     for place, name in enumerate(order, 1):
-        if place > stage.keep:
-            entries.drop(
-                name, NARROWED, f"place {place} of {len(order)} in the {stage.name}, {stage.keep} went on"
-            )
-        elif scores[name] > _HOPELESS:
-            entries.drop(
-                name, NARROWED, f"{scores[name]:.1f} times libc's time in the {stage.name}: beyond hope"
-            )
+        if scores[name] > _HOPELESS:
+            reason = f"{scores[name]:.1f} times libc's time in the {stage.name}: beyond hope"
+            entries.drop(name, NARROWED, reason)
+        elif place > stage.keep:
+            reason = f"place {place} of {len(order)} in the {stage.name}"
+            entries.drop(name, NARROWED, reason)
 
 
 def _run_heats(plan: Plan, entries: _Field, racer: Racer, budget: float, say: Progress) -> None:
@@ -226,41 +233,36 @@ def _run_heats(plan: Plan, entries: _Field, racer: Racer, budget: float, say: Pr
         if not entries.alive():
             return
         say(0, 0, f"{stage.name}: {len(entries.alive())} variants")
-        samples = entries.take(stage, racer.race(stage, stage.rounds, entries.contestants(LIBC)))
-        _gate_memory(entries, samples, budget)
-        _narrow(entries, stage, samples)
+        cells = entries.take(stage, racer.race(stage, stage.rounds, entries.contestants(LIBC)))
+        _gate_memory(entries, cells, budget)
+        _narrow(entries, stage, cells)
 
 
-def _gate_memory(entries: _Field, samples: Samples, budget: float) -> None:
+def _gate_memory(entries: _Field, cells: stats.Cells, budget: float) -> None:
     for name in entries.alive():
-        problem = memory_problem(samples, name, budget)
+        problem = memory_problem(cells, name, budget)
         if problem:
             entries.drop(name, REJECTED, problem)
 
 
 def _run_final(
     plan: Plan, entries: _Field, racer: Racer, with_programs: bool, over: Callable[[], bool], say: Progress
-) -> tuple[Samples, int]:
-    """The final, round by round until the rounds or the time are used up; samples and rounds done."""
+) -> tuple[stats.Cells, int]:
+    """The final, round by round until the rounds or the time are used up: its cells and the rounds done."""
     stage = plan.final
-    samples = Samples([])
+    workload_field = entries.contestants(LIBC, LIBC_AGAIN, NULL)  # the same to the end: it names the run
+    program_field = entries.contestants(LIBC, LIBC_AGAIN)
+    cells: stats.Cells = {}
     done = 0
-    while done < stage.rounds and (done < plan.least_rounds or not over()):
+    while entries.alive() and done < stage.rounds and (done < plan.least_rounds or not over()):
         done += 1
         say(done, stage.rounds, f"{stage.name}: round {done}")
-        race = racer.race(stage, done, entries.contestants(LIBC, LIBC_AGAIN, NULL))
+        race = racer.race(stage, done, workload_field)
         if with_programs:
-            alive = {name: item for name, item in entries.contestants(LIBC, LIBC_AGAIN).items()}
-            for name in race.failures:
-                alive.pop(name, None)
-            more = racer.programs(done, alive)
-            race = Race(
-                race.samples + more.samples, {**race.facts, **more.facts}, {**more.failures, **race.failures}
-            )
-        samples = entries.take(stage, race)
-        if not entries.alive():
-            break
-    return samples, done
+            more = racer.programs(done, program_field)
+            race = Race(race.results + more.results, {**more.failures, **race.failures})
+        cells = entries.take(stage, race)
+    return cells, done
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -302,49 +304,63 @@ def _check_all(built: Mapping[str, Built], say: Progress) -> dict[str, str]:
 # Outcome
 
 
-def _cell(samples: Samples, name: str, row: str, stage: str, rounds: int) -> Cell:
-    costs = np.array(samples.costs(name, row))
-    null = samples.costs(NULL, row)
-    cost = float(np.median(costs))
-    return Cell(
-        cost=cost,
-        spread=float(costs.std(ddof=1) / costs.mean()) if len(costs) > 1 else 0.0,
-        ratio=ranking.row_ratio(samples, name, LIBC, row),
-        peak_rss_kib=samples.memory(name, row),
-        less_null=cost - float(np.median(null)) if null else None,
-        stage=stage,
-        rounds=rounds,
-    )
-
-
-def _rows_of(entries: _Field, shown: Samples, programs: Sequence[str]) -> tuple[RowOutcome, ...]:
+def _rows_of(
+    entries: _Field, cells: stats.Cells, meanings: Mapping[str, str], programs: Sequence[str]
+) -> tuple[RowOutcome, ...]:
+    """Every row that libc ran, with each contestant's cell from the last stage that it was in."""
+    last = {stage: stats.summarise(found) for stage, found in entries.cells.items()}
+    shown = stats.summarise(cells)
+    where = [(name, stage, entries.cells[stage]) for name, stage in entries.stage.items()]
+    if (LIBC_AGAIN, next(iter(_labels(cells, LIBC)), "")) in cells:
+        final = next(stage for stage, found in entries.cells.items() if found is cells)
+        where.append((LIBC_AGAIN, final, cells))
     rows = []
-    for label, fact in entries.facts.items():
-        if not shown.costs(LIBC, label):
-            continue
-        cells = {}
-        for name, stage in entries.stage.items():
-            samples = entries.samples[stage]
-            if samples.paired(name, LIBC, label):
-                cells[name] = _cell(samples, name, label, stage, len(samples.costs(name, label)))
-        if shown.paired(LIBC_AGAIN, LIBC, label):
-            cells[LIBC_AGAIN] = _cell(shown, LIBC_AGAIN, label, "final", len(shown.costs(LIBC_AGAIN, label)))
-        null = shown.costs(NULL, label)
+    for label in _labels(cells, LIBC):
+        unit = _S if label in programs else _NS
+        row_cells = {}
+        for name, stage, found in where:
+            summary, ratio = last[stage].get((name, label)), stats.ratio(found, name, LIBC, label)
+            if summary and ratio:
+                row_cells[name] = Cell(
+                    cost=summary.ns_per_op * unit.per_ns,
+                    spread=summary.cv,
+                    ratio=ratio,
+                    peak_rss_kib=summary.peak_rss_kib,
+                    less_null=summary.net_ns,
+                    stage=stage,
+                    rounds=summary.rounds,
+                )
+        first, libc, null = cells[LIBC, label][0], shown[LIBC, label], shown.get((NULL, label))
         rows.append(
             RowOutcome(
                 label=label,
                 kind="program" if label in programs else "workload",
-                meaning=fact.meaning,
-                params=fact.params,
-                unit="s" if label in programs else "ns",
-                histogram=fact.histogram,
-                null_cost=float(np.median(null)) if null else None,
-                libc_cost=float(np.median(shown.costs(LIBC, label))),
-                libc_peak_rss_kib=shown.memory(LIBC, label),
-                cells=cells,
+                meaning=meanings.get(first.workload, meanings.get(label, "")),
+                params=json.loads(first.params),
+                unit=unit.name,
+                histogram={int(size): count for size, count in json.loads(first.histogram).items()},
+                null_cost=null.ns_per_op if null else None,
+                libc_cost=libc.ns_per_op * unit.per_ns,
+                libc_peak_rss_kib=libc.peak_rss_kib,
+                cells=row_cells,
             )
         )
-    return tuple(rows)
+    return tuple(sorted(rows, key=lambda row: (row.kind == "program", _place(row.label))))
+
+
+@dataclass(frozen=True)
+class _Unit:
+    name: str
+    per_ns: float
+
+
+_NS, _S = _Unit("ns", 1.0), _Unit("s", 1e-9)
+
+
+def _place(label: str) -> tuple[int, str]:
+    """Where a row stands in the lists of suites: pictures keep that order."""
+    labels = [row.label for rows in workloads.SUITES.values() for row in rows]
+    return (labels.index(label) if label in labels else len(labels), label)
 
 
 def _variant_outcome(
@@ -352,18 +368,11 @@ def _variant_outcome(
 ) -> VariantOutcome:
     name = item.name
     stage = entries.stage.get(name, "")
-    samples = entries.samples.get(stage)
-    score, memory, worst, rounds = None, None, "", 0
-    ratios: dict[str, Ratio] = {}
-    if samples and samples.rows(name, LIBC):
-        rows = samples.rows(name, LIBC)
-        score = ranking.score(samples, name, LIBC, rows)
-        shares = {row: samples.memory(name, row) / samples.memory(LIBC, row) for row in rows}
-        memory = float(np.exp(np.mean(np.log(list(shares.values())))))
-        heaviest = max(shares, key=lambda row: shares[row])
-        worst = f"{shares[heaviest]:.2f} on {heaviest}"
-        rounds = max(len(samples.costs(name, row)) for row in rows)
-        ratios = {row: ranking.row_ratio(samples, name, LIBC, row) for row in rows if row in programs}
+    cells = entries.cells.get(stage, {})
+    labels = _labels(cells, name, LIBC)
+    shares = {label: _memory(cells, name, label) / _memory(cells, LIBC, label) for label in labels}
+    heaviest = max(shares, key=lambda label: shares[label], default="")
+    ratios = {label: stats.ratio(cells, name, LIBC, label) for label in labels if label in programs}
     return VariantOutcome(
         name=name,
         why=item.why,
@@ -373,21 +382,18 @@ def _variant_outcome(
         status=entries.status.get(name, FINALIST),
         reason=entries.reason.get(name, ""),
         stage=stage,
-        rounds=rounds,
-        score=score,
+        rounds=max((len(cells[name, label]) for label in labels), default=0),
+        score=_score(cells, name) if labels else None,
         tied=name in tied,
-        memory=memory,
-        worst_memory=worst,
-        programs=ratios,
+        memory=math.exp(sum(math.log(share) for share in shares.values()) / len(shares)) if shares else None,
+        worst_memory=f"{shares[heaviest]:.2f} on {heaviest}" if shares else "",
+        programs={label: ratio for label, ratio in ratios.items() if ratio},
     )
 
 
-def _verdict(
-    found: ranking.Verdict, scores: Mapping[str, Ratio], floor: float, rows: int, rejected: int
-) -> str:
-    if found.winner is None:
-        return f"No variant came to the final: {rejected} were rejected by a gate, so libc stays."
-    best = scores[found.winner]
+def _verdict(found: ranking.Decision, best: Ratio | None, floor: float, rows: int, rejected: int) -> str:
+    if found.winner is None or best is None:
+        return f"No variant passed the final: {rejected} were rejected by a gate, so libc stays."
     if not found.beats:
         return (
             f"Nothing beats libc here: the best, {found.winner}, takes {best.value:.3f} of libc's time "
@@ -421,12 +427,15 @@ def pick(
     """Gate, race and rank variants (default: every kept one) and say which is the fastest.
 
     ``memory_budget`` is the peak RSS allowed on each row as a multiple of libc's, plus 2 MiB. ``announce``
-    gets the plan before anything starts. Raises `HakmemError` when libc itself cannot be measured or a row
-    was not served by the allocator it names.
+    gets the plan before anything starts. A pick of the same variants that was interrupted within a day is
+    gone on with unless ``fresh``. Raises `HakmemError` when libc itself cannot be measured or a row was not
+    served by the allocator it names.
     """
-    start, started = time.monotonic(), datetime.now(timezone.utc)
+    start = time.monotonic()
     say = progress or (lambda _done, _total, _text: None)
     plan = plan or plan_for(quick, suite)
+    for stage in (*plan.heats, plan.final):
+        workloads.suite(stage.suite)
     variants = [builds.variant(name) for name in names] if names else builds.kept_variants()
     chosen = real_programs.programs() if programs else []
     lines = plan.lines(len(variants), [program.what for program in chosen])
@@ -437,56 +446,76 @@ def pick(
     entries = _Field(built)
     for name, problem in problems.items():
         entries.drop(name, REJECTED, problem)
-    racer = racer or BenchRacer(plan, list(built.values()), chosen, seed, fresh, say)
-    _run_heats(plan, entries, racer, memory_budget, say)
-    samples, rounds = Samples([]), 0
-    if entries.alive():
-        samples, rounds = _run_final(
-            plan,
-            entries,
-            racer,
-            programs,
-            lambda: time.monotonic() - start > plan.budget_s,
-            say,
+    judge = _Judge(variants, entries, [program.name for program in chosen], memory_budget, seed, start)
+
+    def run(racer: Racer) -> Outcome:
+        cells: stats.Cells = {}
+        rounds = 0
+        _run_heats(plan, entries, racer, memory_budget, say)
+        if entries.alive():
+            over = lambda: time.monotonic() - start > plan.budget_s  # noqa: E731
+            cells, rounds = _run_final(plan, entries, racer, programs, over, say)
+            _gate_memory(entries, cells, memory_budget)
+        gates = _gate_lines(len(variants), problems, entries)
+        return judge.outcome(cells, gates, (*lines, f"done: {rounds} rounds of the final"), racer)
+
+    if racer:
+        return run(racer)
+    with bench.default_store() as store:
+        journal = _Journal.open(plan, built, seed, fresh)
+        outcome = run(BenchRacer(store, chosen, seed, journal, say))
+        journal.finish()
+        return outcome
+
+
+@dataclass
+class _Judge:
+    """Turns what was measured into an outcome."""
+
+    variants: Sequence[Variant]
+    entries: _Field
+    programs: Sequence[str]
+    memory_budget: float
+    seed: int
+    start: float
+    started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+
+    def outcome(
+        self, cells: stats.Cells, gates: tuple[str, ...], plan: tuple[str, ...], racer: Racer
+    ) -> Outcome:
+        """The decision over the final's cells, and everything that the pages show."""
+        entries = self.entries
+        finalists = {name: entries.built[name].variant for name in entries.alive()}
+        labels = _labels(cells, LIBC, *finalists) if finalists else []
+        floor = ranking.noise_floor(cells, {LIBC_AGAIN: LIBC}, labels)
+        found = ranking.decide(cells, finalists, LIBC, floor, labels)
+        score = stats.geometric_mean(cells, found.winner, LIBC, labels) if found.winner else None
+        again = stats.geometric_mean(cells, LIBC_AGAIN, LIBC, labels)
+        rejected = sum(status == REJECTED for status in entries.status.values())
+        shown = cells or next(reversed(entries.cells.values()), {})
+        digests = {name: item.digest for name, item in entries.built.items()}
+        return Outcome(
+            verdict=_verdict(found, score, floor, len(labels), rejected),
+            winner=found.winner if found.beats else None,
+            beats_libc=found.beats,
+            fastest=found.fastest,
+            tied=found.tied,
+            noise_floor=floor,
+            memory_rule=f"peak RSS on every row at most {self.memory_budget:g} times libc's plus "
+            f"{MEMORY_PLUS_KIB // 1024} MiB",
+            gates=gates,
+            plan=plan,
+            machine=racer.machine(),
+            started=self.started.strftime("%Y-%m-%d %H:%M UTC"),
+            seconds=time.monotonic() - self.start,
+            seed=self.seed,
+            variants=tuple(
+                _variant_outcome(entries, item, digests.get(item.name, ""), found.tied, self.programs)
+                for item in self.variants
+            ),
+            rows=_rows_of(entries, shown, racer.meanings(), self.programs),
+            reference={LIBC_AGAIN: again} if again else {},
         )
-        _gate_memory(entries, samples, memory_budget)
-    labels = [program.name for program in chosen]
-    floor = 0.0
-    rows = [row for row in samples.rows(LIBC, LIBC_AGAIN) if samples.costs(LIBC, row)]
-    if rows:
-        floor = ranking.noise_floor(samples, {LIBC_AGAIN: LIBC}, rows)
-    finalists = {name: built[name].variant for name in entries.alive()}
-    found = ranking.decide(samples, finalists, LIBC, floor)
-    scores = {name: ranking.score(samples, name, LIBC) for name in finalists}
-    rejected = sum(status == REJECTED for status in entries.status.values())
-    shown = samples if samples.contestants() else next(iter(reversed(entries.samples.values())), samples)
-    digests = {name: item.digest for name, item in built.items()}
-    outcome = Outcome(
-        verdict=_verdict(found, scores, floor, len(rows), rejected),
-        winner=found.winner if found.beats else None,
-        beats_libc=found.beats,
-        fastest=found.fastest,
-        tied=found.tied,
-        noise_floor=floor,
-        memory_rule=f"peak RSS on every row at most {memory_budget:g} times libc's plus "
-        f"{MEMORY_PLUS_KIB // 1024} MiB",
-        gates=_gate_lines(len(variants), problems, entries),
-        plan=(*lines, f"done: {rounds} rounds of the final"),
-        machine=racer.machine(),
-        started=started.strftime("%Y-%m-%d %H:%M UTC"),
-        seconds=time.monotonic() - start,
-        seed=seed,
-        variants=tuple(
-            _variant_outcome(entries, item, digests.get(item.name, ""), found.tied, labels)
-            for item in variants
-        ),
-        rows=_rows_of(entries, shown, labels),
-        reference={LIBC_AGAIN: ranking.score(samples, LIBC_AGAIN, LIBC, rows)} if rows else {},
-    )
-    finish = getattr(racer, "finish", None)
-    if finish:
-        finish()
-    return outcome
 
 
 def _gate_lines(count: int, problems: Mapping[str, str], entries: _Field) -> tuple[str, ...]:
@@ -529,3 +558,254 @@ def take_away(built: Built, folder: Path) -> list[Path]:
         return [Path(shutil.copy2(source, folder / name)) for source, name in wanted.items()]
     except OSError as error:
         raise HakmemError(f"--out {folder}: cannot be written: {error.strerror or error}") from error
+
+
+# ----------------------------------------------------------------------------------------------------
+# Measuring in earnest
+
+
+@dataclass
+class _Journal:
+    """What a pick has begun, kept in the cache, so that an interrupted one is gone on with."""
+
+    path: Path
+    opened: list[str]
+
+    @classmethod
+    def open(cls, plan: Plan, built: Mapping[str, Built], seed: int, fresh: bool) -> _Journal:
+        """The journal of the last pick of these when it was interrupted within a day, else a new one."""
+        what = json.dumps([asdict(plan), {name: item.digest for name, item in sorted(built.items())}, seed])
+        folder = builds.cache_root() / "pick"
+        path = folder / f"{hashlib.sha256(what.encode()).hexdigest()[:12]}.json"
+        opened: list[str] = []
+        if path.is_file() and not fresh and time.time() - path.stat().st_mtime < _RESUMED_WITHIN_S:
+            opened = json.loads(path.read_text(encoding="utf-8"))
+        journal = cls(path, opened)
+        journal._write()
+        return journal
+
+    def is_new(self, stage: str) -> bool:
+        """Whether this stage has not begun before; from now on it has."""
+        if stage in self.opened:
+            return False
+        self.opened.append(stage)
+        self._write()
+        return True
+
+    def finish(self) -> None:
+        """The next pick measures anew."""
+        self.path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(json.dumps(self.opened), encoding="utf-8")
+        except OSError as error:
+            raise HakmemError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+
+
+class BenchRacer:
+    """Races through `hakmem.bench` and `hakmem.programs`, every measurement kept in the store at once."""
+
+    def __init__(
+        self,
+        store: Store,
+        programs: Sequence[real_programs.Program],
+        seed: int,
+        journal: _Journal,
+        say: Progress,
+    ) -> None:
+        self._store = store
+        self._programs = programs
+        self._seed = seed
+        self._journal = journal
+        self._say = say
+        self._reference: dict[str, str] = {}
+
+    def race(self, stage: Stage, rounds: int, contestants: Mapping[str, Built | None]) -> Race:
+        """Run the stage's rows; see `Racer`."""
+        run = bench.run(
+            [_contestant(name, built) for name, built in contestants.items()],
+            workloads.suite(stage.suite),
+            rounds,
+            self._seed,
+            self._store,
+            lambda done, total, text: self._say(done, total, f"{stage.name}: {text}"),
+            fresh=self._journal.is_new(stage.name),
+            min_ms=stage.min_ms,
+            timeout_s=_ROW_TIMEOUT_S,
+        )
+        return self._kept(run)
+
+    def programs(self, rounds: int, contestants: Mapping[str, Built | None]) -> Race:
+        """Run the real programs; see `Racer`."""
+        plan = {
+            "programs": [[program.name, *program.command] for program in self._programs],
+            "contestants": [[name, built.digest if built else None] for name, built in contestants.items()],
+            "seed": self._seed,
+            "cpu": bench.cpu_model(),
+            "kernel": platform.release(),
+        }
+        key = "programs-" + hashlib.sha256(json.dumps(plan).encode()).hexdigest()[:12]
+        run = self._store.open_run(key, plan, self._journal.is_new("programs"))
+        done, failed = self._store.done(run), {failure.variant for failure in self._store.failures(run)}
+        for index in range(rounds):
+            for program, name in self._order(index, list(contestants)):
+                if (name, program.name, index) in done or name in failed:
+                    continue
+                self._say(index, rounds, f"round {index + 1}: {program.name}: {name}")
+                try:
+                    self._store.add(self._measure(run, index, program, _contestant(name, contestants[name])))
+                except real_programs.NotServedError:
+                    raise
+                except real_programs.ProgramError as error:
+                    failed.add(name)
+                    self._store.add_failure(Failure(run, name, program.name, index, str(error), ""))
+        return self._kept(run)
+
+    def _order(self, index: int, names: list[str]) -> list[tuple[real_programs.Program, str]]:
+        draw = random.Random(f"{self._seed}:programs:{index}")
+        steps = []
+        for program in draw.sample(list(self._programs), len(self._programs)):
+            steps += [(program, name) for name in draw.sample(names, len(names))]
+        return steps
+
+    def _measure(self, run: str, index: int, program: real_programs.Program, who: bench.Contestant) -> Result:
+        cpu = int(bench.pinning(1))
+        if program.name not in self._reference:
+            self._reference[program.name] = real_programs.run(program, cpu=cpu).output
+        measured = real_programs.run(program, who.preload, cpu=cpu)
+        real_programs.same_output(measured, self._reference[program.name])
+        tools = builds.toolchain()
+        return Result(
+            run=run,
+            time=time.time(),
+            variant=who.name,
+            kind=who.kind,
+            digest=who.digest,
+            policy_set=who.policy_set,
+            commit=bench.commit(),
+            compiler=tools.compiler_id,
+            flags=tools.flags,
+            cpu=bench.cpu_model(),
+            label=program.name,
+            workload=PROGRAM,
+            params=json.dumps({"user_ms": round(1e3 * measured.user_s, 3)}),
+            histogram="{}",
+            seed=self._seed,
+            threads=1,
+            shape="program",
+            round=index,
+            ops=1,
+            ns_per_op=1e9 * measured.wall_s,
+            startup_ns=0,
+            spawn_ns=None,
+            instructions_per_op=None,
+            counter=None,
+            minor_faults=measured.minor_faults,
+            major_faults=measured.major_faults,
+            syscalls_in_loop=None,
+            peak_rss_kib=measured.peak_rss_kib,
+            rss_end_kib=measured.peak_rss_kib,
+            harness_kib=0,
+            served_share=1.0,
+        )
+
+    def _kept(self, run: str) -> Race:
+        failures = {item.variant: f"{item.label}: {item.reason}" for item in self._store.failures(run)}
+        return Race(self._store.results(run), failures)
+
+    def meanings(self) -> Mapping[str, str]:
+        """What each workload and program does; see `Racer`."""
+        listed = {item["name"]: str(item["meaning"]) for item in workloads.catalogue(builds.runner())}
+        return {**listed, **{program.name: program.what for program in self._programs}}
+
+    def machine(self) -> Mapping[str, str]:
+        """Where and of what this was measured; see `Racer`."""
+        tools = builds.toolchain()
+        return {
+            "processor": bench.cpu_model(),
+            "kernel": f"{platform.system()} {platform.release()}",
+            "C library": " ".join(platform.libc_ver()),
+            "compiler": tools.compiler_id,
+            "flags": tools.flags,
+            "commit": bench.commit(),
+        }
+
+
+def _contestant(name: str, built: Built | None) -> bench.Contestant:
+    if built:
+        return bench.contestant(built)
+    return bench.null() if name == NULL else replace(bench.libc(), name=name)
+
+
+# ----------------------------------------------------------------------------------------------------
+# Command line
+
+
+def cli_pick(
+    names: Sequence[str],
+    quick: bool = False,
+    suite: str = "default",
+    out: Path | None = None,
+    memory_budget: float = 1.5,
+    as_json: bool = False,
+    html: Path | None = None,
+    programs: bool = True,
+    fresh: bool = False,
+) -> int:
+    """What ``hakmem pick`` does: 0 when there is an answer (also "nothing beats libc"), 130 after Ctrl-C."""
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    if out:
+        check_out_folder(out)
+    page = html or Path(PAGE)
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    columns = (
+        SpinnerColumn(),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+
+    def announce(lines: Sequence[str]) -> None:
+        errors.print("plan:")
+        for line in lines:
+            errors.print(f"  {line}", markup=False)
+
+    try:
+        with Bar(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+            task = bar.add_task("building", total=None)
+
+            def show(done: int, total: int, text: str) -> None:
+                bar.update(task, completed=done, total=total or None, description=text)
+
+            outcome = pick(
+                names,
+                quick=quick,
+                suite=suite,
+                memory_budget=memory_budget,
+                programs=programs,
+                fresh=fresh,
+                progress=show,
+                announce=announce,
+            )
+    except KeyboardInterrupt:
+        errors.print("interrupted: what was measured is kept; the same command goes on from there")
+        return 130
+    report.write(outcome, page)
+    page.with_suffix(".json").write_text(outcome.as_json() + "\n", encoding="utf-8")
+    if as_json:
+        sys.stdout.write(outcome.as_json() + "\n")
+    else:
+        report.print_outcome(Console(), outcome)
+        errors.print(f"page: {page}", markup=False)
+    if out:
+        if outcome.winner:
+            for path in take_away(builds.build_one(outcome.winner), out):
+                errors.print(f"copied: {path}", markup=False)
+        else:
+            errors.print(f"nothing is copied to {out}: no variant beats libc", markup=False)
+    return 0

@@ -32,6 +32,10 @@ class ProgramError(HakmemError):
     """A program that did not start, end, answer as under libc, or run on the library it was given."""
 
 
+class NotServedError(ProgramError):
+    """A program that ran on another malloc than the one it was given: nothing it measured counts."""
+
+
 @dataclass(frozen=True)
 class Program:
     """A program to race: ``command`` reads ``script`` (a file of this package) the way ``feed`` says.
@@ -63,6 +67,8 @@ class ProgramRun:
     output: str
     mapped: tuple[str, ...]
     libc_heap_kib: int
+    minor_faults: int
+    major_faults: int
 
 
 def cpython() -> Program:
@@ -191,6 +197,8 @@ class _Watch:
             output=text,
             mapped=mapped,
             libc_heap_kib=_heap_kib(maps),
+            minor_faults=usage.ru_minflt,
+            major_faults=usage.ru_majflt,
         )
         _prove(measured, preload)
         return measured
@@ -248,14 +256,16 @@ def _prove(measured: ProgramRun, preload: Path | None) -> None:
     if preload is None:
         ours = [path for path in measured.mapped if Path(path).name.startswith("libhakmem_")]
         if ours:
-            raise ProgramError(f"{name}: expected libc's malloc alone, got {ours[0]} mapped")
+            raise NotServedError(f"{name}: expected libc's malloc alone, got {ours[0]} mapped")
         if measured.libc_heap_kib == 0:
-            raise ProgramError(f"{name}: expected libc's heap in use, got none: another malloc serves it")
+            raise NotServedError(f"{name}: expected libc's heap in use, got none: another malloc serves it")
         return
     if os.path.realpath(preload) not in measured.mapped:
-        raise ProgramError(f"{name}: {preload} was given in LD_PRELOAD but is not mapped: it served nothing")
+        raise NotServedError(
+            f"{name}: {preload} was given in LD_PRELOAD but is not mapped: it served nothing"
+        )
     if Path(preload).name.startswith("libhakmem_") and measured.libc_heap_kib > _LIBC_HEAP_ALLOWED_KIB:
-        raise ProgramError(
+        raise NotServedError(
             f"{name}: {preload} is mapped, yet libc's heap holds {measured.libc_heap_kib} KiB: "
             "expected it to be unused"
         )

@@ -10,9 +10,13 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
 from .errors import HakmemError
 from .outcome import FINALIST, Outcome, RowOutcome, VariantOutcome
-from .ranking import Ratio
+from .stats import Ratio
 
 _TEMPLATE = Path(__file__).resolve().parent / "report_template.html"
 _ROW_PX = 22
@@ -44,6 +48,22 @@ def write(outcome: Outcome, path: Path) -> Path:
     except OSError as error:
         raise HakmemError(f"{path}: the page cannot be written: {error.strerror or error}") from error
     return path
+
+
+def print_outcome(console: Console, outcome: Outcome) -> None:
+    """The ranking and the verdict in the terminal."""
+    table = Table(
+        "variant", "how far", "time to libc's", "programs", "memory", "remark", box=None, header_style="bold"
+    )
+    for item in _ordered(outcome):
+        programs = ", ".join(f"{name} {ratio.value:.2f}" for name, ratio in item.programs.items())
+        memory = f"{item.memory:.2f}" if item.memory else ""
+        cells = [item.name, item.status, ratio_text(item.score), programs, memory, _remark(outcome, item)]
+        style = "bold green" if item.name == outcome.winner else "" if item.status == FINALIST else "dim"
+        table.add_row(*map(escape, cells), style=style)
+    console.print(table)
+    console.print(f"noise floor {100 * outcome.noise_floor:.1f} %; {outcome.memory_rule}", style="dim")
+    console.print(outcome.verdict, style="bold", markup=False, highlight=False)
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -142,15 +162,23 @@ def ratio_text(ratio: Ratio | None) -> str:
     return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
 
 
+def _remark(outcome: Outcome, item: VariantOutcome) -> str:
+    place = "the pick" if item.name == outcome.winner else "tied with the fastest" if item.tied else ""
+    return "; ".join(part for part in (place, item.reason) if part)
+
+
+def _titled(ratio: Ratio | None) -> str:
+    """A ratio as HTML, its interval on pointing at it."""
+    return f'<span title="{ratio_text(ratio)}">{ratio.value:.2f}</span>' if ratio else ""
+
+
 def _ranking_table(outcome: Outcome) -> str:
     programs = list(dict.fromkeys(name for item in outcome.variants for name in item.programs))
     head = [("variant", ""), ("how far", ""), ("time to libc's", "n")]
     head += [(name, "n") for name in programs]
-    head += [("memory to libc's", "n"), ("largest memory", ""), ("remark", "w")]
+    head += [("memory", "n"), ("remark", "w")]
     rows = []
     for item in _ordered(outcome):
-        remark = "the pick" if item.name == outcome.winner else "tied with the fastest" if item.tied else ""
-        remark = "; ".join(part for part in (remark, item.reason) if part)
         rows.append(
             (
                 "winner" if item.name == outcome.winner else "",
@@ -158,14 +186,18 @@ def _ranking_table(outcome: Outcome) -> str:
                     f"<code>{html.escape(item.name)}</code>",
                     html.escape(item.status),
                     ratio_text(item.score),
-                    *[ratio_text(item.programs.get(name)) for name in programs],
-                    f"{item.memory:.2f}" if item.memory else "",
-                    html.escape(item.worst_memory),
-                    html.escape(remark),
+                    *[_titled(item.programs.get(name)) for name in programs],
+                    f'<span title="at most {html.escape(item.worst_memory)}">{item.memory:.2f}</span>'
+                    if item.memory
+                    else "",
+                    html.escape(_remark(outcome, item)),
                 ],
             )
         )
-    return f"<section><h2>Every variant</h2>{_table(head, rows)}</section>"
+    return (
+        "<section><h2>Every variant</h2><p>Time, programs and memory are relative to libc's; memory is the "
+        f"geometric mean of peak RSS over the rows.</p>{_table(head, rows)}</section>"
+    )
 
 
 def _cost(value: float | None, unit: str) -> str:
@@ -176,7 +208,7 @@ def _cost(value: float | None, unit: str) -> str:
 
 def _costs_table(outcome: Outcome) -> str:
     winner = outcome.winner or outcome.fastest
-    head = [("row", ""), ("unit", ""), ("null", "n"), ("libc", "n"), ("libc less null", "n")]
+    head = [("row", ""), ("null", "n"), ("libc", "n"), ("libc less null", "n")]
     head += [(f"{winner or 'pick'}", "n"), ("less null", "n"), ("ratio", "n"), ("spread", "n")]
     head += [("peak MiB", "n"), ("libc's", "n")]
     rows = []
@@ -187,14 +219,13 @@ def _costs_table(outcome: Outcome) -> str:
             (
                 "",
                 [
-                    html.escape(row.label),
-                    row.unit,
+                    html.escape(row.label) + (", s" if row.unit == "s" else ""),
                     _cost(row.null_cost, row.unit),
                     _cost(row.libc_cost, row.unit),
                     _cost(less, row.unit),
                     _cost(cell.cost, row.unit) if cell else "",
                     _cost(cell.less_null, row.unit) if cell else "",
-                    ratio_text(cell.ratio) if cell else "",
+                    _titled(cell.ratio) if cell else "",
                     f"{100 * cell.spread:.1f} %" if cell else "",
                     f"{cell.peak_rss_kib / 1024:.1f}" if cell else "",
                     f"{row.libc_peak_rss_kib / 1024:.1f}",
@@ -204,7 +235,7 @@ def _costs_table(outcome: Outcome) -> str:
     return (
         "<section><h2>Time, and the time less the null row</h2><p>The null allocator hands out one "
         "buffer: its row is the cost of the loop and of the calls alone. What an allocator can change is "
-        f"the time less that row.</p>{_table(head, rows)}</section>"
+        f"the time less that row. ns per operation; programs in seconds.</p>{_table(head, rows)}</section>"
     )
 
 
@@ -326,7 +357,7 @@ def _ranking(outcome: Outcome) -> Figure:
         "height": 110 + _ROW_PX * len(names),
         "margin": {"l": 10, "r": 10, "t": 30, "b": 50},
         "xaxis": _axis(
-            "time relative to libc's (log scale)",
+            "time relative to libc's",
             type="log",
             range=[low, high],
             tickvals=ticks,
@@ -410,7 +441,10 @@ def _heat_map(outcome: Outcome) -> Figure:
                 "ticktext": [f"{tick:g}x" for tick in ticks],
                 "orientation": "h",
                 "thickness": 10,
-                "len": 0.5,
+                "lenmode": "pixels",
+                "len": 300,
+                "x": 0,
+                "xanchor": "left",
                 "y": -0.01,
                 "yanchor": "top",
             },
@@ -438,12 +472,12 @@ def _scatter(outcome: Outcome) -> Figure:
             data.append(
                 {
                     "type": "scatter",
-                    "mode": "markers+text" if title != "others" else "markers",
+                    "mode": "markers+text" if title == "the pick" else "markers",
                     "name": title,
                     "x": [item.memory for item in items],
                     "y": [item.score.value for item in items if item.score],
                     "text": [item.name for item in items],
-                    "textposition": "top center",
+                    "textposition": "bottom right",
                     "hovertext": [
                         f"{item.name}<br>time {ratio_text(item.score)}<br>memory {item.memory:.2f}"
                         for item in items
@@ -460,7 +494,7 @@ def _scatter(outcome: Outcome) -> Figure:
             "x": [1],
             "y": [1],
             "text": ["libc"],
-            "textposition": "bottom center",
+            "textposition": "top right",
             "marker": {"color": "@bad", "size": 11, "symbol": "diamond"},
         }
     )

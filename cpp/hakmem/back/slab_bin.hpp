@@ -40,6 +40,26 @@ class SlabBin {
     if (slab->give(block)) [[unlikely]] woken(parts, slab);
   }
 
+  // A chain of blocks of this bin's slabs; neighbours in the chain that share a slab go back together.
+  void give_chain(Parts& parts, base::Chain chain) noexcept {
+    while (chain.count != 0) {
+      Slab* slab = &SuperSlab::around(chain.first)->slab_of(chain.first);
+      base::Chain run{chain.first, chain.first, 1};
+      base::Block* next = run.first->next;
+      while (run.count < chain.count && base::address(next) >> base::kUnitShift == base::address(run.first) >> base::kUnitShift) {
+        run.last = next;
+        next = next->next;
+        ++run.count;
+      }
+      chain.first = next;
+      chain.count -= run.count;
+      const std::uint32_t before = slab->used;
+      slab->store.give_chain(run);
+      base::relaxed_store(slab->used, before - run.count);
+      if (before > slab->wake && slab->wake >= slab->used) [[unlikely]] woken(parts, slab);
+    }
+  }
+
   // What a slab's `used` reaching its `wake` asks for.
   HAKMEM_COLD void woken(Parts& parts, Slab* slab) noexcept {
     if (!slab->listed) list(slab);
@@ -79,21 +99,49 @@ class SlabBin {
     }
   }
 
-  // Up to `want` blocks of one slab to sink: returned ones first, then fresh ones.
+  // Up to `want` blocks of one slab to sink: returned ones first, then fresh ones; as chains where store and sink know
+  // them.
   template <class Sink>
   static unsigned take_from(Parts& parts, Slab* slab, base::Tag tag, unsigned want, Sink&& sink) noexcept {
     unsigned n = 0;
-    for (; n < want; ++n) {
-      base::Block* block = slab->store.take(slab->geometry);
-      if (block == nullptr) {
-        if (slab->exhausted_fresh()) break;
-        block = slab->geometry.block(slab->fresh++);
-        parts.owner.stamp(block, tag);
+    if constexpr (Parts::kChains && requires(base::Chain chain) { sink.chain(chain); }) {
+      const base::Chain returned = slab->store.take_chain(want);
+      if (returned.count != 0) sink.chain(returned);
+      const base::Chain fresh = carve(parts, slab, tag, want - returned.count);
+      if (fresh.count != 0) sink.chain(fresh);
+      n = returned.count + fresh.count;
+    } else {
+      for (; n < want; ++n) {
+        base::Block* block = slab->store.take(slab->geometry);
+        if (block == nullptr) {
+          if (slab->exhausted_fresh()) break;
+          block = slab->geometry.block(slab->fresh++);
+          parts.owner.stamp(block, tag);
+        }
+        sink(block);
       }
-      sink(block);
     }
     base::relaxed_store(slab->used, slab->used + n);
     return n;
+  }
+
+  // Up to `want` blocks that were never handed out, linked in address order.
+  static base::Chain carve(Parts& parts, Slab* slab, base::Tag tag, unsigned want) noexcept {
+    const std::uint32_t left = slab->capacity - slab->fresh;
+    base::Chain chain;
+    chain.count = want < left ? want : left;
+    if (chain.count == 0) return chain;
+    chain.first = slab->geometry.block(slab->fresh);
+    slab->fresh += chain.count;
+    const std::uint32_t stride = slab->geometry.stride;
+    auto* block = reinterpret_cast<std::byte*>(chain.first);
+    for (unsigned i = 1; i < chain.count; ++i, block += stride) {
+      parts.owner.stamp(block, tag);
+      reinterpret_cast<base::Block*>(block)->next = reinterpret_cast<base::Block*>(block + stride);
+    }
+    parts.owner.stamp(block, tag);
+    chain.last = reinterpret_cast<base::Block*>(block);
+    return chain;
   }
 
  private:

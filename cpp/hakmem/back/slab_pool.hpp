@@ -21,7 +21,7 @@ class SlabPool {
   using Classes = typename Parts::Classes;
   static constexpr auto kPurge = Parts::kOptions.purge;
   static_assert(Classes::kLargest * 8 <= Parts::kRegion,
-                "SlabPool: eight of the largest small block must fit a SuperSlab");
+                "SlabPool: a slab holds at least eight blocks and must fit its SuperSlab");
 
  public:
   constexpr SlabPool() noexcept = default;

@@ -14,6 +14,39 @@ struct [[gnu::may_alias]] Block {
   Block* next;
 };
 
+// A run of blocks that are linked already: moving it costs the same whatever its length. Empty: count 0.
+struct Chain {
+  Block* first = nullptr;
+  Block* last = nullptr;
+  unsigned count = 0;
+};
+
+// Takes up to n blocks off the list at `head`.
+inline Chain cut(Block*& head, unsigned n) noexcept {
+  Chain chain;
+  if (head == nullptr || n == 0) return chain;
+  chain.first = chain.last = head;
+  for (chain.count = 1; chain.count < n && chain.last->next != nullptr; ++chain.count) chain.last = chain.last->next;
+  head = chain.last->next;
+  chain.last->next = nullptr;
+  return chain;
+}
+// Hands every block of a chain to sink, which may relink it.
+template <class Sink>
+unsigned each(Chain chain, Sink&& sink) noexcept {
+  for (unsigned i = 0; i < chain.count; ++i) {
+    Block* next = chain.first->next;
+    sink(chain.first);
+    chain.first = next;
+  }
+  return chain.count;
+}
+// Puts a chain that is not empty in front of the list at `head`.
+inline void splice(Block*& head, Chain chain) noexcept {
+  chain.last->next = head;
+  head = chain.first;
+}
+
 // 1..count names a size class, 0 means "no class": not a small block of ours, or not for this thread's cache.
 // Zeroed memory therefore reads as "not ours" everywhere.
 using ClassIndex = std::size_t;

@@ -13,7 +13,13 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <type_traits>
 
+#include <hakmem/concepts/front_policy.hpp>
+#include <hakmem/concepts/probe.hpp>
+#include <hakmem/concepts/remote_queue.hpp>
+#include <hakmem/concepts/sharded_front.hpp>
+#include <hakmem/concepts/thread_slot.hpp>
 #include <hakmem/engine/fatal.hpp>
 #include <hakmem/engine/heap.hpp>
 #include <hakmem/engine/parts.hpp>
@@ -46,10 +52,17 @@ class Engine {
   static constexpr bool kOwned = P::kHeapsOwnSlabs;
   static constexpr bool kSharded = Heap::kSharded;
   static constexpr bool kGuarded = V::Guard::kEnabled;
+  static constexpr bool kChains = P::kChains && requires(typename Heap::Front& front) { front.take_chain(1, 1u); };
   static constexpr std::size_t kPrefix = P::kPrefix;
   static constexpr std::size_t kLargestSmall = kDirect ? 0 : Classes::kLargest - kPrefix;
   static constexpr std::size_t kLargestMedium = kDirect ? 0 : Runs::kLargest - kPrefix;
 
+  static_assert([] {
+    if constexpr (kSharded) return concepts::ShardedFront<typename Heap::Front, Slab>;
+    else return concepts::FrontPolicy<typename Heap::Front>;
+  }(), "Engine: Front is no FrontPolicy (where it says kSharded: no ShardedFront)");
+  static_assert(!Heap::kHasQueue || concepts::RemoteQueue<decltype(Heap::queue)>, "Engine: Remote's Queue is no RemoteQueue");
+  static_assert(concepts::Probe<typename V::Probe, Event>, "Engine: Probe is no Probe");
   static_assert([] {
     if constexpr (requires { Heap::Front::covers(Classes::kCount); }) return Heap::Front::covers(Classes::kCount);
     return true;
@@ -59,6 +72,12 @@ class Engine {
   static_assert(!requires { requires Heap::Front::kUnbounded; } || kOwned,
                 "Engine: an uncounted list cannot bound blocks it adopts from other threads");
   static_assert(Classes::kAlign >= base::kBlockAlign || kPrefix == 0, "Engine: a header needs 16-byte blocks");
+  static_assert(!kDirect || std::is_empty_v<typename Heap::Front>,
+                "Engine: direct goes with bypass only: every block is its own mapping; nothing to cache");
+  static_assert(!kDirect || (!kOwned && !kOneHeap),
+                "Engine: direct goes with adopt only: every block is its own mapping; no heap owns it");
+  static_assert(!kDirect || kPrefix == 0,
+                "Engine: direct goes without header: every block is its own mapping; there is no class to write before it");
 
   template <class Slot, bool>
   struct SlotOf {
@@ -69,6 +88,9 @@ class Engine {
     using Type = thread::ProcessSlot::Type<Heap>;
   };
   using Slot = typename SlotOf<typename V::Thread, kOneHeap>::Type;
+  static_assert(concepts::ThreadSlot<Slot, Heap>, "Engine: Thread is no ThreadSlot");
+  static_assert(!kOneHeap || !requires { requires V::Thread::kCostsACall; },
+                "Engine: one heap for all threads needs no thread slot");
 
   // Holds the process's lock where there is one heap, and is nothing elsewhere.
   struct Serial {
@@ -277,31 +299,51 @@ class Engine {
       return next_slab_and_pop(heap, c);
     } else {
       if (Block* cached = heap->front.pop(c)) return cached;  // prewarmed, or brought by a destructor that ran just now
-      Block* first = nullptr;
+      FrontSink sink{heap, c};
       const unsigned want = 1 + heap->front.refill_want(c);
-      const auto sink = [&](Block* block) {
-        if (first == nullptr) {
-          first = block;
-        } else {
-          heap->front.push(c, block);
-        }
-      };
       if constexpr (kOwned) {
         heap->bins[c].refill(parts_, c, heap, heap->tag + c, want, sink);
       } else {
         thread::Lock lock(parts_.shared[c].mutex);
         parts_.shared[c].bin.refill(parts_, c, nullptr, c, want, sink);
       }
-      return first;
+      return sink.first;
     }
   }
+
+  // Where a refill's blocks go: one to the caller, the others to the front.
+  struct FrontSink {
+    Heap* heap;
+    ClassIndex c;
+    Block* first = nullptr;
+
+    void operator()(Block* block) noexcept {
+      if (first == nullptr) {
+        first = block;
+      } else {
+        heap->front.push(c, block);
+      }
+    }
+    void chain(base::Chain chain) noexcept
+      requires kChains
+    {
+      if (first == nullptr) {
+        first = chain.first;
+        chain.first = first->next;
+        if (--chain.count == 0) return;
+      }
+      heap->front.put_chain(c, chain);
+    }
+  };
 
   static Block* next_slab_and_pop(Heap* heap, ClassIndex c) noexcept {
     for (;;) {
       if (Block* block = heap->front.pop(c)) return block;
       Slab* slab = heap->front.current(c);
       if (slab != nullptr && !slab->exhausted_fresh()) {
-        carve(slab, heap->tag + c);
+        // a page's worth of fresh blocks goes to the slab's own list
+        const std::size_t page = base::kPage / slab->geometry.stride;
+        slab->store.give_chain(P::Bin::carve(parts_, slab, heap->tag + c, page == 0 ? 1 : static_cast<unsigned>(page)));
         continue;
       }
       if (slab != nullptr) {
@@ -313,19 +355,6 @@ class Engine {
       if (slab == nullptr) return nullptr;
       heap->front.set_current(c, slab);
     }
-  }
-
-  // The next page's worth of fresh blocks goes to the slab's own list, the lowest address first out.
-  static void carve(Slab* slab, base::Tag tag) noexcept {
-    std::uint32_t n = static_cast<std::uint32_t>(base::kPage) / slab->geometry.stride;
-    if (n == 0) n = 1;
-    if (n > slab->capacity - slab->fresh) n = slab->capacity - slab->fresh;
-    for (std::uint32_t i = slab->fresh + n; i-- > slab->fresh;) {
-      Block* block = slab->geometry.block(i);
-      parts_.owner.stamp(block, tag);
-      slab->store.give(block, slab->geometry);
-    }
-    slab->fresh += n;
   }
 
   HAKMEM_COLD static void free_uncached(void* p) noexcept {
@@ -347,7 +376,15 @@ class Engine {
 
   static void drain(Heap* heap, ClassIndex c, unsigned n) noexcept {
     if (n == 0) return;
-    if constexpr (kOwned) {
+    if constexpr (kChains) {
+      const base::Chain chain = heap->front.take_chain(c, n);
+      if constexpr (kOwned) {
+        heap->bins[c].give_chain(parts_, chain);
+      } else {
+        thread::Lock lock(parts_.shared[c].mutex);
+        parts_.shared[c].bin.give_chain(parts_, chain);
+      }
+    } else if constexpr (kOwned) {
       heap->front.drain(c, n, [&](Block* block) { give_home(heap, block); });
     } else {
       thread::Lock lock(parts_.shared[c].mutex);

@@ -6,6 +6,10 @@
 #include <hakmem/back/region_cache.hpp>
 #include <hakmem/back/slab_bin.hpp>
 #include <hakmem/back/slab_pool.hpp>
+#include <hakmem/concepts/owner_lookup.hpp>
+#include <hakmem/concepts/page_source.hpp>
+#include <hakmem/concepts/size_class_map.hpp>
+#include <hakmem/concepts/slab_store.hpp>
 #include <hakmem/slab/super_slab.hpp>
 #include <hakmem/thread/mutex.hpp>
 
@@ -23,8 +27,15 @@ struct Parts {
   using Region = slab::Region<kRegion>;
   using SuperSlab = slab::SuperSlab<typename V::Store, typename V::Guard::template Map<kRegion>, kRegion>;
   using Slab = typename SuperSlab::SlabType;
+  // Blocks pass between fronts and slabs in chains where both link them through the blocks themselves.
+  static constexpr bool kChains = V::Store::kIntrusive;
   using Regions = back::RegionCache<Pages, kOptions>;
   using Bin = back::SlabBin<Parts>;
+
+  static_assert(concepts::SizeClassMap<Classes>, "Parts: Classes is no SizeClassMap");
+  static_assert(concepts::PageSource<Pages>, "Parts: Pages is no PageSource");
+  static_assert(concepts::SlabStore<typename V::Store, slab::Geometry>, "Parts: Store is no SlabStore");
+  static_assert(concepts::OwnerLookup<Owner, typename V::Owner, Region, Pages>, "Parts: Owner is no OwnerLookup");
 
   Owner owner;
   Pages pages;

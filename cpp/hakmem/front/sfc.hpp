@@ -48,15 +48,19 @@ struct Sfc {
     unsigned flush_want(base::ClassIndex c) noexcept { return counts_[c] - counts_[c] / 2; }
     unsigned size(base::ClassIndex c) const noexcept { return counts_[c]; }
 
+    // Whole runs of blocks, at a cost that does not grow with them but for the walk to the end of what is taken.
+    base::Chain take_chain(base::ClassIndex c, unsigned n) noexcept {
+      const base::Chain chain = base::cut(heads_[c], n);
+      counts_[c] -= chain.count;
+      return chain;
+    }
+    void put_chain(base::ClassIndex c, base::Chain chain) noexcept {
+      base::splice(heads_[c], chain);
+      counts_[c] += chain.count;
+    }
     template <class Sink>
     unsigned drain(base::ClassIndex c, unsigned n, Sink&& sink) noexcept {
-      unsigned done = 0;
-      for (; done < n; ++done) {
-        base::Block* block = pop(c);
-        if (block == nullptr) break;
-        sink(block);
-      }
-      return done;
+      return base::each(take_chain(c, n), sink);
     }
 
    private:

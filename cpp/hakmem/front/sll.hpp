@@ -49,15 +49,19 @@ struct Sll {
     unsigned flush_want(base::ClassIndex) noexcept { return O.cap / 2; }
     unsigned size(base::ClassIndex c) const noexcept { return lists_[c].head == nullptr ? 0 : lists_[c].count; }
 
+    // Whole runs of blocks, at a cost that does not grow with them but for the walk to the end of what is taken.
+    base::Chain take_chain(base::ClassIndex c, unsigned n) noexcept {
+      const base::Chain chain = base::cut(lists_[c].head, n);
+      lists_[c].count -= chain.count;
+      return chain;
+    }
+    void put_chain(base::ClassIndex c, base::Chain chain) noexcept {
+      base::splice(lists_[c].head, chain);
+      lists_[c].count += chain.count;
+    }
     template <class Sink>
     unsigned drain(base::ClassIndex c, unsigned n, Sink&& sink) noexcept {
-      unsigned done = 0;
-      for (; done < n; ++done) {
-        base::Block* block = pop(c);
-        if (block == nullptr) break;
-        sink(block);
-      }
-      return done;
+      return base::each(take_chain(c, n), sink);
     }
 
    private:

@@ -18,6 +18,7 @@ struct Split {
   class Type {
     using LowFront = typename Low::template Type<Classes>;
     using HighFront = typename High::template Type<Classes>;
+    static_assert(O.at < Classes::kCount, "Split: at must be less than the number of classes");
     static_assert(LowFront::covers(1) && LowFront::covers(O.at), "Split: low must cover classes 1 .. at");
     static_assert(HighFront::covers(O.at + 1) && HighFront::covers(Classes::kCount),
                   "Split: high must cover every class");

@@ -45,15 +45,16 @@ struct UltraSll {
       return n;
     }
 
+    // Whole runs of blocks, at a cost that does not grow with them but for the walk to the end of what is taken.
+    base::Chain take_chain(base::ClassIndex c, unsigned n) noexcept {
+      return base::cut(heads_[c], n);
+    }
+    void put_chain(base::ClassIndex c, base::Chain chain) noexcept {
+      base::splice(heads_[c], chain);
+    }
     template <class Sink>
     unsigned drain(base::ClassIndex c, unsigned n, Sink&& sink) noexcept {
-      unsigned done = 0;
-      for (; done < n; ++done) {
-        base::Block* block = pop(c);
-        if (block == nullptr) break;
-        sink(block);
-      }
-      return done;
+      return base::each(take_chain(c, n), sink);
     }
 
    private:

@@ -18,6 +18,8 @@ struct Freelist {
     block->next = free;
     free = block;
   }
+  base::Chain take_chain(unsigned n) noexcept { return base::cut(free, n); }
+  void give_chain(base::Chain chain) noexcept { base::splice(free, chain); }
 
   base::Block* free = nullptr;
 };

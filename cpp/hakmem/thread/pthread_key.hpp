@@ -11,6 +11,8 @@
 namespace hakmem::thread {
 
 struct PthreadKey {
+  static constexpr bool kCostsACall = true;  // so it is refused where no slot is needed
+
   template <class Heap>
   class Type {
    public:

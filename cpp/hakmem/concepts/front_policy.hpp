@@ -1,0 +1,33 @@
+// FrontPolicy: a thread's cache of free blocks, bound to a size-class map. The owning thread's alone; bounded, unless it
+// says kUnbounded. flush_want() and open() complete refill_want(): how much a full class spills is the front's own
+// choice, and a front is born shut, empty and full at once, which is what a thread without a heap needs to find.
+#pragma once
+
+#include <concepts>
+#include <type_traits>
+
+#include <hakmem/base/types.hpp>
+
+namespace hakmem::concepts {
+
+// A callable that takes a block.
+struct AnySink {
+  void operator()(base::Block*) noexcept {}
+};
+
+template <class F>
+concept FrontPolicy = requires(F& f, const F& g, base::ClassIndex c, base::Block* block, unsigned n, AnySink sink) {
+  { F::covers(c) } noexcept -> std::same_as<bool>;          // whether class c is its business: what is not always misses
+  typename std::bool_constant<F::covers(1)>;                // and that is known at compile time
+  { f.open() } noexcept -> std::same_as<void>;              // once, before the owner uses it; pop misses and push refuses till then
+  { f.pop(c) } noexcept -> std::same_as<base::Block*>;      // a block of class c; nullptr: a miss
+  { f.push(c, block) } noexcept -> std::same_as<bool>;      // false: full, or c == 0; the block is untouched
+  { f.refill_want(c) } noexcept -> std::same_as<unsigned>;  // after a miss: so many pushes succeed
+  { f.flush_want(c) } noexcept -> std::same_as<unsigned>;   // after a refusal: drain so many and one push succeeds; 0: never
+  { g.size(c) } noexcept -> std::same_as<unsigned>;         // blocks of class c held
+  { f.drain(c, n, sink) } noexcept -> std::same_as<unsigned>;  // n blocks, or all there are, to the sink; how many
+  requires std::is_nothrow_default_constructible_v<F>;      // the sentinel heap holds one: constant-initialised
+  requires std::is_trivially_destructible_v<F>;             // and nothing is to be done at exit
+};
+
+}  // namespace hakmem::concepts

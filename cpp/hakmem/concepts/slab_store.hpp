@@ -1,0 +1,21 @@
+// SlabStore: which blocks of one slab are free. One thread at a time. The slab counts; a store only remembers.
+#pragma once
+
+#include <concepts>
+#include <type_traits>
+
+#include <hakmem/base/types.hpp>
+
+namespace hakmem::concepts {
+
+template <class S, class Geometry>
+concept SlabStore = requires(S& s, base::Block* block, const Geometry& geometry) {
+  requires std::same_as<decltype(S::kIntrusive), const bool>;       // true: free blocks are linked from `free` by Block::next
+  { s.take(geometry) } noexcept -> std::same_as<base::Block*>;      // a block given before; nullptr: none
+  { s.give(block, geometry) } noexcept -> std::same_as<void>;       // a block of this geometry that is not in the store
+  requires !S::kIntrusive || requires { { s.free } -> std::same_as<base::Block*&>; };  // the list a sharded front pops from
+  requires std::is_nothrow_default_constructible_v<S>;              // empty
+  requires std::is_trivially_destructible_v<S>;                     // a slab is forgotten without a call
+};
+
+}  // namespace hakmem::concepts

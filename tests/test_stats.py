@@ -1,0 +1,78 @@
+"""Statistics: known numbers come out of made-up rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from hakmem import stats
+from hakmem.store import Result
+from results import result
+
+
+def rows(variant: str, label: str, values: list[float]) -> list[Result]:
+    return [
+        replace(result(), variant=variant, label=label, round=index, ns_per_op=value)
+        for index, value in enumerate(values)
+    ]
+
+
+def test_summary_has_median_variation_and_time_less_null() -> None:
+    found = stats.cells(rows("a", "r", [10.0, 12.0, 50.0]) + rows("null", "r", [4.0, 4.0, 5.0]))
+    summary = stats.summarise(found)["a", "r"]
+    assert summary.ns_per_op == 12.0 and summary.net_ns == 8.0 and summary.rounds == 3
+    assert summary.cv == pytest.approx(0.9391, abs=0.0001)
+    assert stats.summarise(stats.cells(rows("a", "r", [1.0])))["a", "r"].net_ns is None
+
+
+def test_ratios_are_paired_within_rounds() -> None:
+    slow_and_fast_minutes = [1.0, 2.0, 4.0, 8.0, 16.0]
+    found = stats.cells(
+        rows("libc", "r", slow_and_fast_minutes) + rows("a", "r", [0.5 * ns for ns in slow_and_fast_minutes])
+    )
+    ratio = stats.ratio(found, "a", "libc", "r")
+    assert ratio == stats.Ratio(0.5, 0.5, 0.5)
+    assert not ratio.tied
+
+
+def test_interval_holds_the_value_and_is_reproducible() -> None:
+    base = [float(ns) for ns in range(10, 30)]
+    found = stats.cells(
+        rows("libc", "r", base)
+        + rows("a", "r", [ns * (0.95 if index % 2 else 1.05) for index, ns in enumerate(base)])
+    )
+    first = stats.ratio(found, "a", "libc", "r")
+    assert first is not None and first.low <= first.value <= first.high
+    assert first.tied and first == stats.ratio(found, "a", "libc", "r")
+
+
+def test_geometric_mean_over_rows_uses_rounds_that_all_rows_have() -> None:
+    found = stats.cells(
+        rows("libc", "r", [1.0, 1.0])
+        + rows("libc", "s", [1.0, 1.0])
+        + rows("a", "r", [2.0, 2.0])
+        + rows("a", "s", [8.0])
+    )
+    mean = stats.geometric_mean(found, "a", "libc", ["r", "s"])
+    assert mean is not None and mean.value == pytest.approx(4.0)
+    assert stats.geometric_mean(found, "a", "libc", ["r", "t"]) is None
+
+
+def test_noise_floor_is_the_widest_difference_of_a_pair() -> None:
+    found = stats.cells(
+        rows("libc", "r", [10.0])
+        + rows("libc#2", "r", [10.5])
+        + rows("libc", "s", [10.0])
+        + rows("libc#2", "s", [9.0])
+    )
+    assert stats.noise_floor(found, {"libc#2": "libc"}, ["r", "s"]) == pytest.approx(1 / 0.9 - 1)
+    assert math.isnan(stats.noise_floor(found, {"a#2": "a"}, ["r"]))
+
+
+def test_within_the_noise_is_a_tie() -> None:
+    found = stats.cells(rows("a", "r", [10.0] * 5) + rows("b", "r", [10.2] * 5) + rows("c", "r", [12.0] * 5))
+    assert stats.ties(found, ["c", "b", "a"], ["r"], 0.03) == ["a", "b"]
+    assert stats.ties(found, ["c", "b", "a"], ["r"], 0.001) == ["a"]
+    assert stats.ties(found, [], ["r"], 0.03) == []
