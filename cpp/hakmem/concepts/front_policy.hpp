@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include <hakmem/base/types.hpp>
+#include <hakmem/concepts/constant_initialisable.hpp>
 
 namespace hakmem::concepts {
 
@@ -26,8 +27,7 @@ concept FrontPolicy = requires(F& f, const F& g, base::ClassIndex c, base::Block
   { f.flush_want(c) } noexcept -> std::same_as<unsigned>;   // after a refusal: drain so many and one push succeeds; 0: never
   { g.size(c) } noexcept -> std::same_as<unsigned>;         // blocks of class c held
   { f.drain(c, n, sink) } noexcept -> std::same_as<unsigned>;  // n blocks, or all there are, to the sink; how many
-  requires std::is_nothrow_default_constructible_v<F>;      // the sentinel heap holds one: constant-initialised
-  requires std::is_trivially_destructible_v<F>;             // and nothing is to be done at exit
+  requires ConstantInitialisable<F>;  // the sentinel heap holds one
 };
 
 }  // namespace hakmem::concepts

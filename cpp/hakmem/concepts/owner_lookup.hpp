@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include <hakmem/base/types.hpp>
+#include <hakmem/concepts/constant_initialisable.hpp>
 
 namespace hakmem::concepts {
 
@@ -24,8 +25,7 @@ concept OwnerLookup = requires(O& o, const O& q, const typename O::View& view, P
   { o.withdraw(region) } noexcept -> std::same_as<void>;            // and no longer
   { o.tag(region, unit, unit, tag) } noexcept -> std::same_as<void>;  // first unit, units: they belong to a slab of this tag
   { O::stamp(block, tag) } noexcept -> std::same_as<void>;          // a block is about to be given out for the first time
-  requires std::is_nothrow_default_constructible_v<O>;              // constant-initialised: usable before any constructor
-  requires std::is_trivially_destructible_v<O>;                     // and after every destructor
+  requires ConstantInitialisable<O>;  // usable before every constructor and after every destructor
 };
 
 }  // namespace hakmem::concepts

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <concepts>
-#include <type_traits>
 
 #include <hakmem/base/types.hpp>
+#include <hakmem/concepts/constant_initialisable.hpp>
 
 namespace hakmem::concepts {
 
@@ -24,8 +24,7 @@ concept PageSource = requires(P& p, const P& q, void* start, std::size_t n) {
   { q.os_purges() } noexcept -> std::same_as<std::size_t>;    // calls that gave memory back
   { p.mutex().lock() } noexcept;                              // its lock, for fork
   { p.mutex().unlock() } noexcept;
-  requires std::is_nothrow_default_constructible_v<P>;        // a static of it needs no code at start-up
-  requires std::is_trivially_destructible_v<P>;               // nor at exit
+  requires ConstantInitialisable<P>;  // usable before every constructor and after every destructor
 };
 
 }  // namespace hakmem::concepts

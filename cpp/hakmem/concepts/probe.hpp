@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include <hakmem/base/types.hpp>
+#include <hakmem/concepts/constant_initialisable.hpp>
 
 namespace hakmem::concepts {
 
@@ -16,8 +17,7 @@ concept Probe = requires(P& p, const P& q, Event event, std::uint32_t size_class
   requires P::kEnabled || std::is_empty_v<P>;                         // disabled means nothing is left of it
   requires !P::kEnabled || requires { { q.count(n) } noexcept -> std::same_as<std::uint64_t>; };  // how often the n-th event
   requires !P::kRoute || requires { q.each([](const auto&) {}); };    // the last steps, oldest first
-  requires std::is_nothrow_default_constructible_v<P>;                // the sentinel heap holds one: constant-initialised
-  requires std::is_trivially_destructible_v<P>;                       // and nothing is to be done at exit
+  requires ConstantInitialisable<P>;  // the sentinel heap holds one
 };
 
 }  // namespace hakmem::concepts

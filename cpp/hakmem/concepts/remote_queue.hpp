@@ -2,9 +2,9 @@
 #pragma once
 
 #include <concepts>
-#include <type_traits>
 
 #include <hakmem/base/types.hpp>
+#include <hakmem/concepts/constant_initialisable.hpp>
 #include <hakmem/concepts/front_policy.hpp>
 
 namespace hakmem::concepts {
@@ -14,8 +14,7 @@ concept RemoteQueue = requires(Q& q, const Q& r, base::Block* first, base::Block
   { q.push(first, last) } noexcept -> std::same_as<void>;         // any thread: a chain by Block::next; never refused
   { q.drain(most, sink) } noexcept -> std::same_as<std::size_t>;  // the owner: at most so many to the sink; how many
   { r.looks_empty() } noexcept -> std::same_as<bool>;             // the owner: false when something surely waits; cheap
-  requires std::is_nothrow_default_constructible_v<Q>;            // the sentinel heap holds one: constant-initialised
-  requires std::is_trivially_destructible_v<Q>;                   // and nothing is to be done at exit
+  requires ConstantInitialisable<Q>;  // the sentinel heap holds one
 };
 
 }  // namespace hakmem::concepts

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <concepts>
-#include <type_traits>
 
 #include <hakmem/base/types.hpp>
+#include <hakmem/concepts/constant_initialisable.hpp>
 
 namespace hakmem::concepts {
 
@@ -17,8 +17,7 @@ concept ShardedFront = requires(F& f, const F& g, base::ClassIndex c, base::Bloc
   { g.current(c) } noexcept -> std::same_as<Slab*>;           // the slab that pop(c) takes from; nullptr: none
   { f.set_current(c, slab) } noexcept -> std::same_as<void>;  // nullptr: none
   { g.size(c) } noexcept -> std::same_as<unsigned>;           // 0: what lies in slabs is not cached
-  requires std::is_nothrow_default_constructible_v<F>;        // the sentinel heap holds one: constant-initialised
-  requires std::is_trivially_destructible_v<F>;               // and nothing is to be done at exit
+  requires ConstantInitialisable<F>;  // the sentinel heap holds one
 };
 
 }  // namespace hakmem::concepts

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <concepts>
-#include <type_traits>
 
 #include <hakmem/base/types.hpp>
+#include <hakmem/concepts/constant_initialisable.hpp>
 
 namespace hakmem::concepts {
 
@@ -14,8 +14,7 @@ concept SlabStore = requires(S& s, base::Block* block, const Geometry& geometry)
   { s.take(geometry) } noexcept -> std::same_as<base::Block*>;      // a block given before; nullptr: none
   { s.give(block, geometry) } noexcept -> std::same_as<void>;       // a block of this geometry that is not in the store
   requires !S::kIntrusive || requires { { s.free } -> std::same_as<base::Block*&>; };  // the list a sharded front pops from
-  requires std::is_nothrow_default_constructible_v<S>;              // empty
-  requires std::is_trivially_destructible_v<S>;                     // a slab is forgotten without a call
+  requires ConstantInitialisable<S>;  // empty; and a slab is forgotten without a call
 };
 
 }  // namespace hakmem::concepts

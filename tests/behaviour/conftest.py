@@ -1,0 +1,206 @@
+"""The behaviour suite: what every variant must do, asked of one built variant after the other.
+
+``pytest tests/behaviour --variant NAME`` asks the variant of that name (a kept one, a ``.toml`` file or the
+folder of a built one) in this process; the option may be repeated. Without it every kept variant and every
+variant of the sweep `covering` is asked, each in a process of its own (test_every_variant.py), so that one
+that crashes or hangs fails by name and the others go on.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
+
+from hakmem import build as builds
+from hakmem.build import Built
+from hakmem.load import Engine, load
+
+SUITE = Path(__file__).resolve().parent
+EVERY_VARIANT = "test_every_variant.py"
+OUT = ("slabs_in_use", "slab_blocks_out", "medium_runs", "large_blocks")
+"""The statistics that are 0 when every block has been freed and every cache emptied."""
+
+
+def _named(config: pytest.Config) -> list[str]:
+    return list(config.getoption("--variant", default=None) or [])
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("hakmem").addoption(
+        "--variant",
+        action="append",
+        metavar="NAME",
+        help="ask this variant, in this process: a kept variant, a .toml file or the folder of a built one",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Hypothesis keeps files under the current folder unless it is told where; an installed suite is read-only.
+    set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hakmem-hypothesis")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if collection_path.parent != SUITE or not collection_path.name.startswith("test_"):
+        return None
+    return True if (collection_path.name == EVERY_VARIANT) == bool(_named(config)) else None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "variant" in metafunc.fixturenames:
+        names = _named(metafunc.config) or builds.variant_names()
+        metafunc.parametrize("variant", names, ids=[Path(name).name for name in names], scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a variant does not offer: reports of misuse without the guard, a library of 8-byte blocks."""
+    out = [item for item in items if isinstance(item, pytest.Function) and not _offers(item)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
+
+
+def _offers(item: pytest.Function) -> bool:
+    name = getattr(item, "callspec", None) and item.callspec.params.get("variant")
+    if not name:
+        return True
+    folder = Path(str(name))
+    chosen = (
+        builds.at(folder).variant if (folder / "policy.json").is_file() else builds.variant(str(name))
+    )
+    guarded = chosen.policies["guard"].kind == "checks"
+    return (guarded or "guarded" not in item.fixturenames) and (
+        chosen.interposable or "library" not in item.fixturenames
+    )
+
+
+@pytest.fixture(scope="session")
+def built(variant: str) -> Built:
+    """The variant as built."""
+    return builds.built_of(variant)
+
+
+@pytest.fixture(scope="session")
+def engine(built: Built) -> Engine:
+    """The variant, loaded."""
+    return load(built)
+
+
+@pytest.fixture(scope="session")
+def guarded(engine: Engine) -> Engine:
+    """The variant, loaded; tests that ask for it run only over variants that report misuse."""
+    return engine
+
+
+@pytest.fixture(scope="session")
+def library(built: Built) -> Path:
+    """The variant's malloc library; tests that ask for it run only over variants that have one."""
+    return built.library
+
+
+@pytest.fixture(scope="session")
+def direct(engine: Engine) -> bool:
+    """Whether every block has its own mapping, without size classes, slabs or runs."""
+    return bool(engine.policy_set()["back"]["kind"] == "direct")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a process ended and what it had printed."""
+
+    code: int | None
+    signal: str | None
+    out: str
+    err: str
+
+
+Endings = Callable[[Sequence[str]], list[Ending]]
+
+
+@pytest.fixture(scope="session")
+def endings(built: Built) -> Endings:
+    """Runs pieces of Python, each in a fresh process that has the variant's module as `engine`."""
+
+    def run(cases: Sequence[str]) -> list[Ending]:
+        answer = subprocess.run(
+            [sys.executable, "-I", "-S", str(SUITE / "child.py")],
+            input=json.dumps({"module": str(built.module), "cases": list(cases)}),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        return [
+            Ending(
+                code=None if row["status"] < 0 else row["status"],
+                signal=signal.Signals(-row["status"]).name if row["status"] < 0 else None,
+                out=row["out"],
+                err=row["err"],
+            )
+            for row in json.loads(answer.stdout)
+        ]
+
+    return run
+
+
+def _collect_in_every_heap(engine: Engine, heaps: int) -> None:
+    """Take over every heap there is, the dead threads' too, and empty it."""
+    here = threading.Barrier(heaps + 1)
+
+    def work() -> None:
+        engine.free(engine.malloc(16))
+        here.wait()
+        engine.collect()
+
+    threads = [threading.Thread(target=work) for _ in range(heaps)]
+    for thread in threads:
+        thread.start()
+    here.wait()
+    for thread in threads:
+        thread.join()
+    engine.collect()
+
+
+Settle = Callable[[], dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def settle(engine: Engine) -> Settle:
+    """Empties every heap's caches and returns the statistics.
+
+    A thread's heap is free for the next one only when the thread has ended for the system too, a little after
+    Python says so: the heaps are gone through again until nothing is out or nothing more comes back.
+    """
+
+    def run() -> dict[str, Any]:
+        for attempt in range(20):
+            _collect_in_every_heap(engine, engine.statistics()["heaps"])
+            found = engine.statistics()
+            if not any(found[key] for key in OUT):
+                break
+            time.sleep(0.001 * attempt)
+        return found
+
+    return run
+
+
+@pytest.fixture
+def nothing_lost(settle: Settle) -> Callable[[], None]:
+    """Asserts that no block is out, in any cache or anywhere else, when all have been freed."""
+
+    def check() -> None:
+        found = settle()
+        assert {key: found[key] for key in OUT} == dict.fromkeys(OUT, 0)
+
+    return check
