@@ -122,7 +122,7 @@ def matrix(session: nox.Session) -> None:
 def golden(session: nox.Session) -> None:
     """Compare the instruction shape of every kept variant's malloc and free with the committed tables."""
     _compiler(session)
-    _replay(session, ("python", "-m", "pytest", "tests/test_golden.py", *session.posargs))
+    _replay(session, ("python", "-m", "hakmem.golden", *session.posargs))
 
 
 @nox.session(venv_backend="none", tags=["main"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -69,6 +70,9 @@ def test_the_fastest_is_named_and_the_slow_are_narrowed_out() -> None:
     assert outcome.winner == outcome.fastest == "unified"
     assert outcome.tied == ("unified",) and outcome.beats_libc
     assert outcome.verdict.startswith("unified is the fastest policy set here: 1.")
+    assert re.search(
+        r"; cpython takes 0\.\d\d of its time; sqlite3 takes 0\.\d\d of its time\.$", outcome.verdict
+    )
     assert status(outcome) == {
         "bypass": NARROWED, "sfc": FINALIST, "sll": NARROWED, "unified": FINALIST, "unified_mask": FINALIST
     }  # fmt: skip
@@ -92,6 +96,8 @@ def test_every_stage_races_libc_and_the_final_its_twin_the_null_allocator_and_pr
     assert set(fields["first heat"]) == {"libc", "unified"}
     assert set(fields["final"]) == {"libc", "libc#2", "null", "unified"}
     assert set(fields["programs"]) == {"libc", "libc#2", "unified"}
+    programs = [len(names) for stage, _, names in racer.asked if stage == "programs"]
+    assert programs[0] == 2, "the programs join in the last heat already"
 
 
 def test_nothing_beats_libc_is_an_answer() -> None:

@@ -67,7 +67,6 @@ extern "C" {
 
 HAKMEM_EXPORT void* malloc(std::size_t n) noexcept { return Engine::malloc(n); }
 HAKMEM_EXPORT void free(void* p) noexcept { Engine::free(p); }
-HAKMEM_EXPORT void cfree(void* p) noexcept { Engine::free(p); }
 HAKMEM_EXPORT void* calloc(std::size_t count, std::size_t n) noexcept { return Engine::calloc(count, n); }
 HAKMEM_EXPORT void* realloc(void* p, std::size_t n) noexcept { return Engine::realloc(p, n); }
 HAKMEM_EXPORT void* reallocarray(void* p, std::size_t count, std::size_t size) noexcept {
@@ -122,12 +121,8 @@ HAKMEM_EXPORT void hakmem_collect() noexcept { Engine::collect(); }
 
 }  // extern "C"
 
+// One body each for what differs in behaviour; the other spellings are names of the same code.
 HAKMEM_EXPORT void* operator new(std::size_t n) {
-  void* p = Engine::malloc(n);
-  if (p == nullptr) [[unlikely]] return new_failed(n, 0, true);
-  return p;
-}
-HAKMEM_EXPORT void* operator new[](std::size_t n) {
   void* p = Engine::malloc(n);
   if (p == nullptr) [[unlikely]] return new_failed(n, 0, true);
   return p;
@@ -137,16 +132,7 @@ HAKMEM_EXPORT void* operator new(std::size_t n, const std::nothrow_t&) noexcept 
   if (p == nullptr) [[unlikely]] return nothrow_failed(n, 0);
   return p;
 }
-HAKMEM_EXPORT void* operator new[](std::size_t n, const std::nothrow_t&) noexcept {
-  void* p = Engine::malloc(n);
-  if (p == nullptr) [[unlikely]] return nothrow_failed(n, 0);
-  return p;
-}
 HAKMEM_EXPORT void* operator new(std::size_t n, std::align_val_t a) {
-  void* p = aligned(static_cast<std::size_t>(a), n);
-  return p != nullptr ? p : new_failed(n, static_cast<std::size_t>(a), true);
-}
-HAKMEM_EXPORT void* operator new[](std::size_t n, std::align_val_t a) {
   void* p = aligned(static_cast<std::size_t>(a), n);
   return p != nullptr ? p : new_failed(n, static_cast<std::size_t>(a), true);
 }
@@ -154,19 +140,26 @@ HAKMEM_EXPORT void* operator new(std::size_t n, std::align_val_t a, const std::n
   void* p = aligned(static_cast<std::size_t>(a), n);
   return p != nullptr ? p : nothrow_failed(n, static_cast<std::size_t>(a));
 }
-HAKMEM_EXPORT void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
-  void* p = aligned(static_cast<std::size_t>(a), n);
-  return p != nullptr ? p : nothrow_failed(n, static_cast<std::size_t>(a));
-}
-HAKMEM_EXPORT void operator delete(void* p) noexcept { Engine::free(p); }
-HAKMEM_EXPORT void operator delete[](void* p) noexcept { Engine::free(p); }
-HAKMEM_EXPORT void operator delete(void* p, const std::nothrow_t&) noexcept { Engine::free(p); }
-HAKMEM_EXPORT void operator delete[](void* p, const std::nothrow_t&) noexcept { Engine::free(p); }
-HAKMEM_EXPORT void operator delete(void* p, std::size_t) noexcept { Engine::free(p); }
-HAKMEM_EXPORT void operator delete[](void* p, std::size_t) noexcept { Engine::free(p); }
-HAKMEM_EXPORT void operator delete(void* p, std::align_val_t) noexcept { Engine::free(p); }
-HAKMEM_EXPORT void operator delete[](void* p, std::align_val_t) noexcept { Engine::free(p); }
-HAKMEM_EXPORT void operator delete(void* p, std::size_t, std::align_val_t) noexcept { Engine::free(p); }
-HAKMEM_EXPORT void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { Engine::free(p); }
-HAKMEM_EXPORT void operator delete(void* p, std::align_val_t, const std::nothrow_t&) noexcept { Engine::free(p); }
-HAKMEM_EXPORT void operator delete[](void* p, std::align_val_t, const std::nothrow_t&) noexcept { Engine::free(p); }
+
+// The sized and aligned deletes take arguments that free has no use for; the calling convention lets it ignore them.
+#pragma GCC diagnostic ignored "-Wattribute-alias"
+#define HAKMEM_SAME_AS(name) HAKMEM_EXPORT [[gnu::alias(name)]]
+
+HAKMEM_SAME_AS("_Znwm") void* operator new[](std::size_t);
+HAKMEM_SAME_AS("_ZnwmRKSt9nothrow_t") void* operator new[](std::size_t, const std::nothrow_t&) noexcept;
+HAKMEM_SAME_AS("_ZnwmSt11align_val_t") void* operator new[](std::size_t, std::align_val_t);
+HAKMEM_SAME_AS("_ZnwmSt11align_val_tRKSt9nothrow_t")
+void* operator new[](std::size_t, std::align_val_t, const std::nothrow_t&) noexcept;
+extern "C" HAKMEM_SAME_AS("free") void cfree(void*) noexcept;
+HAKMEM_SAME_AS("free") void operator delete(void*) noexcept;
+HAKMEM_SAME_AS("free") void operator delete[](void*) noexcept;
+HAKMEM_SAME_AS("free") void operator delete(void*, const std::nothrow_t&) noexcept;
+HAKMEM_SAME_AS("free") void operator delete[](void*, const std::nothrow_t&) noexcept;
+HAKMEM_SAME_AS("free") void operator delete(void*, std::size_t) noexcept;
+HAKMEM_SAME_AS("free") void operator delete[](void*, std::size_t) noexcept;
+HAKMEM_SAME_AS("free") void operator delete(void*, std::align_val_t) noexcept;
+HAKMEM_SAME_AS("free") void operator delete[](void*, std::align_val_t) noexcept;
+HAKMEM_SAME_AS("free") void operator delete(void*, std::size_t, std::align_val_t) noexcept;
+HAKMEM_SAME_AS("free") void operator delete[](void*, std::size_t, std::align_val_t) noexcept;
+HAKMEM_SAME_AS("free") void operator delete(void*, std::align_val_t, const std::nothrow_t&) noexcept;
+HAKMEM_SAME_AS("free") void operator delete[](void*, std::align_val_t, const std::nothrow_t&) noexcept;

@@ -92,7 +92,7 @@ class Plan:
             + f" at most, {self.least_rounds} at least, ending after {self.budget_s / 60:.0f} minutes in all"
         )
         if programs:
-            lines.append(f"every round of the final also runs {' and '.join(programs)} end to end")
+            lines.append(f"the last heat and the final also run {' and '.join(programs)}, end to end")
         return tuple(lines)
 
 
@@ -106,7 +106,7 @@ def plan_for(quick: bool, suite: str) -> Plan:
             least_rounds=3,
         )
     return Plan(
-        budget_s=1020,
+        budget_s=1080,
         heats=(
             Stage("qualifying", "quick", 1, 15, 1000),
             Stage("first heat", suite, 1, 30, 8),
@@ -150,6 +150,10 @@ class Race:
 
     results: list[Result] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+
+    def joined(self, more: Race) -> Race:
+        """This and more of the same stage."""
+        return Race(self.results + more.results, {**more.failures, **self.failures})
 
 
 @dataclass
@@ -228,12 +232,19 @@ def _narrow(entries: _Field, stage: Stage, cells: stats.Cells) -> None:
             entries.drop(name, NARROWED, reason)
 
 
-def _run_heats(plan: Plan, entries: _Field, racer: Racer, budget: float, say: Progress) -> None:
+def _run_heats(
+    plan: Plan, entries: _Field, racer: Racer, with_programs: bool, budget: float, say: Progress
+) -> None:
+    """Run the heats; the programs join in the last one, so that no finalist meets their memory gate anew."""
     for stage in plan.heats:
         if not entries.alive():
             return
         say(0, 0, f"{stage.name}: {len(entries.alive())} variants")
-        cells = entries.take(stage, racer.race(stage, stage.rounds, entries.contestants(LIBC)))
+        contestants = entries.contestants(LIBC)
+        race = racer.race(stage, stage.rounds, contestants)
+        if with_programs and stage is plan.heats[-1]:
+            race = race.joined(racer.programs(stage.rounds, contestants))
+        cells = entries.take(stage, race)
         _gate_memory(entries, cells, budget)
         _narrow(entries, stage, cells)
 
@@ -246,22 +257,28 @@ def _gate_memory(entries: _Field, cells: stats.Cells, budget: float) -> None:
 
 
 def _run_final(
-    plan: Plan, entries: _Field, racer: Racer, with_programs: bool, over: Callable[[], bool], say: Progress
+    plan: Plan, entries: _Field, racer: Racer, with_programs: bool, deadline: float, say: Progress
 ) -> tuple[stats.Cells, int]:
-    """The final, round by round until the rounds or the time are used up: its cells and the rounds done."""
+    """The final, round by round until the rounds are done or the next would end after the deadline.
+
+    Returns its cells and the rounds done.
+    """
     stage = plan.final
     workload_field = entries.contestants(LIBC, LIBC_AGAIN, NULL)  # the same to the end: it names the run
     program_field = entries.contestants(LIBC, LIBC_AGAIN)
     cells: stats.Cells = {}
-    done = 0
-    while entries.alive() and done < stage.rounds and (done < plan.least_rounds or not over()):
+    done, longest = 0, 0.0
+    while entries.alive() and done < stage.rounds:
+        begun = time.monotonic()
+        if done >= plan.least_rounds and begun + longest > deadline:
+            break
         done += 1
         say(done, stage.rounds, f"{stage.name}: round {done}")
         race = racer.race(stage, done, workload_field)
         if with_programs:
-            more = racer.programs(done, program_field)
-            race = Race(race.results + more.results, {**more.failures, **race.failures})
+            race = race.joined(racer.programs(done, program_field))
         cells = entries.take(stage, race)
+        longest = max(longest, time.monotonic() - begun)
     return cells, done
 
 
@@ -391,7 +408,14 @@ def _variant_outcome(
     )
 
 
-def _verdict(found: ranking.Decision, best: Ratio | None, floor: float, rows: int, rejected: int) -> str:
+def _verdict(
+    found: ranking.Decision,
+    best: Ratio | None,
+    programs: Mapping[str, Ratio],
+    floor: float,
+    rows: int,
+    rejected: int,
+) -> str:
     if found.winner is None or best is None:
         return f"No variant passed the final: {rejected} were rejected by a gate, so libc stays."
     if not found.beats:
@@ -404,9 +428,10 @@ def _verdict(found: ranking.Decision, best: Ratio | None, floor: float, rows: in
     if others:
         verb = "ties" if len(others) == 1 else "tie"
         tie = f"; {' and '.join(others)} {verb} with it and it is the simplest of them"
+    whole = "".join(f"; {name} takes {ratio.value:.2f} of its time" for name, ratio in programs.items())
     return (
         f"{found.winner} is the fastest policy set here: {1 / best.value:.2f} times libc's throughput "
-        f"({1 / best.high:.2f} to {1 / best.low:.2f}) over {rows} rows{tie}."
+        f"({1 / best.high:.2f} to {1 / best.low:.2f}) over {rows} rows{tie}{whole}."
     )
 
 
@@ -451,10 +476,9 @@ def pick(
     def run(racer: Racer) -> Outcome:
         cells: stats.Cells = {}
         rounds = 0
-        _run_heats(plan, entries, racer, memory_budget, say)
+        _run_heats(plan, entries, racer, programs, memory_budget, say)
         if entries.alive():
-            over = lambda: time.monotonic() - start > plan.budget_s  # noqa: E731
-            cells, rounds = _run_final(plan, entries, racer, programs, over, say)
+            cells, rounds = _run_final(plan, entries, racer, programs, start + plan.budget_s, say)
             _gate_memory(entries, cells, memory_budget)
         gates = _gate_lines(len(variants), problems, entries)
         return judge.outcome(cells, gates, (*lines, f"done: {rounds} rounds of the final"), racer)
@@ -491,11 +515,17 @@ class _Judge:
         found = ranking.decide(cells, finalists, LIBC, floor, labels)
         score = stats.geometric_mean(cells, found.winner, LIBC, labels) if found.winner else None
         again = stats.geometric_mean(cells, LIBC_AGAIN, LIBC, labels)
+        ratios = {
+            label: stats.ratio(cells, found.winner or LIBC, LIBC, label)
+            for label in labels
+            if label in self.programs
+        }
+        whole = {label: ratio for label, ratio in ratios.items() if ratio}
         rejected = sum(status == REJECTED for status in entries.status.values())
         shown = cells or next(reversed(entries.cells.values()), {})
         digests = {name: item.digest for name, item in entries.built.items()}
         return Outcome(
-            verdict=_verdict(found, score, floor, len(labels), rejected),
+            verdict=_verdict(found, score, whole, floor, len(labels), rejected),
             winner=found.winner if found.beats else None,
             beats_libc=found.beats,
             fastest=found.fastest,
@@ -647,7 +677,7 @@ class BenchRacer:
             "kernel": platform.release(),
         }
         key = "programs-" + hashlib.sha256(json.dumps(plan).encode()).hexdigest()[:12]
-        run = self._store.open_run(key, plan, self._journal.is_new("programs"))
+        run = self._store.open_run(key, plan, self._journal.is_new(key))
         done, failed = self._store.done(run), {failure.variant for failure in self._store.failures(run)}
         for index in range(rounds):
             for program, name in self._order(index, list(contestants)):

@@ -52,13 +52,16 @@ def write(outcome: Outcome, path: Path) -> Path:
 
 def print_outcome(console: Console, outcome: Outcome) -> None:
     """The ranking and the verdict in the terminal."""
-    table = Table(
-        "variant", "how far", "time to libc's", "programs", "memory", "remark", box=None, header_style="bold"
-    )
+    programs = list(dict.fromkeys(name for item in outcome.variants for name in item.programs))
+    table = Table(box=None, header_style="bold")
+    for title in ("variant", "how far", "time to libc's", *programs, "memory"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("remark")
     for item in _ordered(outcome):
-        programs = ", ".join(f"{name} {ratio.value:.2f}" for name, ratio in item.programs.items())
-        memory = f"{item.memory:.2f}" if item.memory else ""
-        cells = [item.name, item.status, ratio_text(item.score), programs, memory, _remark(outcome, item)]
+        ratios = [item.programs.get(name) for name in programs]
+        cells = [item.name, item.status, ratio_text(item.score)]
+        cells += [f"{ratio.value:.2f}" if ratio else "" for ratio in ratios]
+        cells += [f"{item.memory:.2f}" if item.memory else "", _remark(outcome, item)]
         style = "bold green" if item.name == outcome.winner else "" if item.status == FINALIST else "dim"
         table.add_row(*map(escape, cells), style=style)
     console.print(table)
