@@ -31,7 +31,7 @@ nox.options.sessions = ["lint", "tests"]
 
 def _requirements() -> list[str]:
     project = nox.project.load_toml(HERE / "pyproject.toml")
-    groups = nox.project.dependency_groups(project, "test", "lint")
+    groups = nox.project.dependency_groups(project, "dev")
     return sorted({*project["build-system"]["requires"], *project["project"]["dependencies"], *groups})
 
 

@@ -71,7 +71,7 @@ def test_the_fastest_is_named_and_the_slow_are_narrowed_out() -> None:
     assert outcome.tied == ("unified",) and outcome.beats_libc
     assert outcome.verdict.startswith("unified is the fastest policy set here: 1.")
     assert re.search(
-        r"; cpython takes 0\.\d\d of its time; sqlite3 takes 0\.\d\d of its time\.$", outcome.verdict
+        r"; cpython takes 0\.\d\d of libc's time; sqlite3 takes 0\.\d\d of libc's time\.$", outcome.verdict
     )
     assert status(outcome) == {
         "bypass": NARROWED, "sfc": FINALIST, "sll": NARROWED, "unified": FINALIST, "unified_mask": FINALIST

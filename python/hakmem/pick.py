@@ -428,7 +428,7 @@ def _verdict(
     if others:
         verb = "ties" if len(others) == 1 else "tie"
         tie = f"; {' and '.join(others)} {verb} with it and it is the simplest of them"
-    whole = "".join(f"; {name} takes {ratio.value:.2f} of its time" for name, ratio in programs.items())
+    whole = "".join(f"; {name} takes {ratio.value:.2f} of libc's time" for name, ratio in programs.items())
     return (
         f"{found.winner} is the fastest policy set here: {1 / best.value:.2f} times libc's throughput "
         f"({1 / best.high:.2f} to {1 / best.low:.2f}) over {rows} rows{tie}{whole}."

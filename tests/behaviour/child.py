@@ -65,9 +65,7 @@ def main() -> None:
         if process == 0:
             _child(case, engine, out, err)
         _, status = os.waitpid(process, 0)
-        rows.append(
-            {"status": os.waitstatus_to_exitcode(status), "out": _text(out), "err": _text(err)}
-        )
+        rows.append({"status": os.waitstatus_to_exitcode(status), "out": _text(out), "err": _text(err)})
     json.dump(rows, sys.stdout)
 
 

@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Hypothesis keeps files under the current folder unless it is told where; an installed suite is read-only.
+    # Hypothesis keeps files under the current folder unless told otherwise; an installed suite is read-only.
     set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hakmem-hypothesis")
 
 
@@ -64,7 +64,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a variant does not offer: reports of misuse without the guard, a library of 8-byte blocks."""
+    """Leave out what a variant does not offer: reports of misuse, a malloc library."""
     out = [item for item in items if isinstance(item, pytest.Function) and not _offers(item)]
     if out:
         config.hook.pytest_deselected(items=out)
@@ -76,9 +76,7 @@ def _offers(item: pytest.Function) -> bool:
     if not name:
         return True
     folder = Path(str(name))
-    chosen = (
-        builds.at(folder).variant if (folder / "policy.json").is_file() else builds.variant(str(name))
-    )
+    chosen = builds.at(folder).variant if (folder / "policy.json").is_file() else builds.variant(str(name))
     guarded = chosen.policies["guard"].kind == "checks"
     return (guarded or "guarded" not in item.fixturenames) and (
         chosen.interposable or "library" not in item.fixturenames
@@ -113,6 +111,12 @@ def library(built: Built) -> Path:
 def direct(engine: Engine) -> bool:
     """Whether every block has its own mapping, without size classes, slabs or runs."""
     return bool(engine.policy_set()["back"]["kind"] == "direct")
+
+
+@pytest.fixture(scope="session")
+def classes(engine: Engine) -> list[int]:
+    """Bytes of each size class that serves anything: behind a header, the smallest has no byte left."""
+    return [size for size in engine.class_bytes() if size > 0]
 
 
 @dataclass(frozen=True)
@@ -172,35 +176,31 @@ def _collect_in_every_heap(engine: Engine, heaps: int) -> None:
     engine.collect()
 
 
-Settle = Callable[[], dict[str, Any]]
+@pytest.fixture
+def nothing_lost(engine: Engine) -> Callable[[], None]:
+    """Asserts that no more blocks are out, in a cache or anywhere else, than when the test began.
 
-
-@pytest.fixture(scope="session")
-def settle(engine: Engine) -> Settle:
-    """Empties every heap's caches and returns the statistics.
-
-    A thread's heap is free for the next one only when the thread has ended for the system too, a little after
+    A dead thread's heap can be taken over only when the thread has ended for the system too, a little after
     Python says so: the heaps are gone through again until nothing is out or nothing more comes back.
     """
 
-    def run() -> dict[str, Any]:
+    def out() -> dict[str, Any]:
+        found = engine.statistics()
+        return {key: found[key] for key in OUT}
+
+    def settled(expected: dict[str, Any]) -> dict[str, Any]:
         for attempt in range(20):
             _collect_in_every_heap(engine, engine.statistics()["heaps"])
-            found = engine.statistics()
-            if not any(found[key] for key in OUT):
+            if out() == expected:
                 break
             time.sleep(0.001 * attempt)
-        return found
+        return out()
 
-    return run
-
-
-@pytest.fixture
-def nothing_lost(settle: Settle) -> Callable[[], None]:
-    """Asserts that no block is out, in any cache or anywhere else, when all have been freed."""
+    before = dict.fromkeys(OUT, 0)
+    if out() != before:
+        before = settled(before)
 
     def check() -> None:
-        found = settle()
-        assert {key: found[key] for key in OUT} == dict.fromkeys(OUT, 0)
+        assert settled(before) == before
 
     return check

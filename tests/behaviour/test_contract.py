@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -19,30 +21,29 @@ def alignment(built: Built, n: int) -> int:
     return 16 if built.variant.interposable or n > 8 else 8
 
 
-def borders(engine: Engine) -> list[int]:
+def borders(engine: Engine, classes: list[int]) -> list[int]:
     """Sizes at and around every class, and around the steps between small, medium and large blocks."""
     kib = engine.policy_set()["pages"]["superslab_kib"] << 10
-    steps = [*engine.class_bytes(), kib // 4, kib // 2, kib, PAGE, 1 << 16]
+    steps = [*classes, kib // 4, kib // 2, kib, PAGE, 1 << 16]
     return sorted({max(0, size + by) for size in steps for by in (-17, -16, -1, 0, 1, 16, 17)})
 
 
 def overlapping(blocks: dict[int, int]) -> list[tuple[int, int]]:
     """Pairs of blocks (address to bytes) that share a byte."""
     ordered = sorted(blocks.items())
-    return [(p, q) for (p, n), (q, _) in zip(ordered, ordered[1:], strict=False) if p + n > q]
+    return [(p, q) for (p, n), (q, _) in pairwise(ordered) if p + n > q]
 
 
-def test_every_size_from_0_to_4096(engine: Engine, built: Built, direct: bool) -> None:
+def test_every_size_from_0_to_4096(engine: Engine, built: Built, classes: list[int], direct: bool) -> None:
     """Record, bug 9: the border at 1024 B was under suspicion; with a header in front of it, rightly."""
-    sizes = engine.class_bytes()
     blocks: dict[int, int] = {}
     for n in range(4097):
         p = engine.malloc(n)
         usable = engine.usable_size(p)
-        if direct or n > sizes[-1]:
+        if direct or n > classes[-1]:
             assert n <= usable < n + 2 * PAGE
         else:
-            assert usable == sizes[bisect_left(sizes, n)], f"{n} bytes got a block of {usable}"
+            assert usable == classes[bisect_left(classes, n)], f"{n} bytes got a block of {usable}"
         assert p and p % alignment(built, n) == 0 and engine.owns(p)
         engine.write(p, bytes([n % 251]) * usable)
         blocks[p] = usable
@@ -52,10 +53,10 @@ def test_every_size_from_0_to_4096(engine: Engine, built: Built, direct: bool) -
         engine.free(p)
 
 
-def test_sizes_around_every_border(engine: Engine, built: Built) -> None:
+def test_sizes_around_every_border(engine: Engine, built: Built, classes: list[int]) -> None:
     """Record, bugs 9 and 21: a block that fits its class exactly crashed, since its header did not."""
     blocks: dict[int, int] = {}
-    asked = borders(engine)
+    asked = borders(engine, classes)
     for n in asked:
         p = engine.malloc(n)
         assert p and p % alignment(built, n) == 0 and engine.usable_size(p) >= n
@@ -102,10 +103,10 @@ def test_calloc_refuses_a_product_that_overflows(engine: Engine, count: int, siz
 
 
 def test_calloc_is_zeroed_on_memory_that_was_used_before(
-    engine: Engine, nothing_lost: Callable[[], None]
+    engine: Engine, classes: list[int], nothing_lost: Callable[[], None]
 ) -> None:
     kib = engine.policy_set()["pages"]["superslab_kib"] << 10
-    sizes = [*engine.class_bytes(), 40_000, kib // 4, kib // 4 + 1, kib, 3 * kib]
+    sizes = [*classes, 40_000, kib // 4, kib // 4 + 1, kib, 3 * kib]
     for n in sizes:
         for collected in (False, True):
             count = 40 if n <= 1024 else 3
@@ -161,8 +162,7 @@ def test_a_large_block_costs_nothing_until_it_is_touched(engine: Engine) -> None
     """Record, bug 24: mappings were populated twice over at birth, and mmap took 52 times as long."""
 
     def resident() -> int:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * PAGE
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE
 
     engine.free(engine.malloc(1))
     before = resident()

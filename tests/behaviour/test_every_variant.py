@@ -1,4 +1,4 @@
-"""The whole suite over every kept variant and every variant of the sweep `covering`, each in its own process."""
+"""The suite over every kept variant and every variant of the sweep `covering`, each in its own process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hakmem import build as builds
 from hakmem import check as checks
 from hakmem import sweeps
-from hakmem.build import Built, BuildFailure
+from hakmem.build import BuildFailure, Built
 from hakmem.spec import Variant
 
 
@@ -23,7 +23,7 @@ def every_variant() -> Mapping[str, Variant]:
 def results(request: pytest.FixtureRequest) -> Mapping[str, Built | BuildFailure]:
     """The variants that this run asks for, all built in one go."""
     names = [
-        item.callspec.params["listed"]
+        str(item.callspec.params["listed"])
         for item in request.session.items
         if isinstance(item, pytest.Function) and "results" in item.fixturenames
     ]

@@ -29,6 +29,8 @@ class LargeBlocks {
   void* take(Parts& parts, std::size_t n, std::size_t align, std::size_t room, bool& zeroed) noexcept {
     // A block aligned to a region or more starts one region behind its header.
     const std::size_t offset = align >= Parts::kRegion ? Parts::kRegion : align > base::kPage ? align : base::kPage;
+    if (n == 0) n = 1;
+    if (room < n) room = n;
     if (room > base::kLargestRequest - offset - Parts::kRegion) return nullptr;
     const std::size_t bytes = base::align_up(offset + room, Parts::kRegion);
     void* start;
@@ -47,7 +49,7 @@ class LargeBlocks {
     large->kind = slab::RegionKind::kLarge;
     large->bytes = got;
     large->block = static_cast<std::byte*>(start) + offset;
-    large->usable = base::align_up(n == 0 ? 1 : n, base::kPage);
+    large->usable = base::align_up(n, base::kPage);
     parts.owner.stamp(large->block, 0);
     if (!parts.owner.enroll(parts.pages, large)) {
       parts.pages.unmap(large, got);

@@ -6,6 +6,7 @@
 namespace hakmem::concepts {
 
 template <class T>
+  requires std::is_default_constructible_v<T>
 constexpr bool can_be_made() noexcept {
   [[maybe_unused]] T made{};
   return true;

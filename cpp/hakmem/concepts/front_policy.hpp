@@ -18,16 +18,16 @@ struct AnySink {
 
 template <class F>
 concept FrontPolicy = requires(F& f, const F& g, base::ClassIndex c, base::Block* block, unsigned n, AnySink sink) {
-  { F::covers(c) } noexcept -> std::same_as<bool>;          // whether class c is its business: what is not always misses
-  typename std::bool_constant<F::covers(1)>;                // and that is known at compile time
-  { f.open() } noexcept -> std::same_as<void>;              // once, before the owner uses it; pop misses and push refuses till then
-  { f.pop(c) } noexcept -> std::same_as<base::Block*>;      // a block of class c; nullptr: a miss
-  { f.push(c, block) } noexcept -> std::same_as<bool>;      // false: full, or c == 0; the block is untouched
-  { f.refill_want(c) } noexcept -> std::same_as<unsigned>;  // after a miss: so many pushes succeed
-  { f.flush_want(c) } noexcept -> std::same_as<unsigned>;   // after a refusal: drain so many and one push succeeds; 0: never
-  { g.size(c) } noexcept -> std::same_as<unsigned>;         // blocks of class c held
+  { F::covers(c) } noexcept -> std::same_as<bool>;             // whether class c is its business: what is not always misses
+  typename std::bool_constant<F::covers(1)>;                   // and that is known at compile time
+  { f.open() } noexcept -> std::same_as<void>;                 // once, before the owner uses it; pop misses and push refuses till then
+  { f.pop(c) } noexcept -> std::same_as<base::Block*>;         // a block of class c; nullptr: a miss
+  { f.push(c, block) } noexcept -> std::same_as<bool>;         // false: full, or c == 0; the block is untouched
+  { f.refill_want(c) } noexcept -> std::same_as<unsigned>;     // after a miss: so many pushes succeed
+  { f.flush_want(c) } noexcept -> std::same_as<unsigned>;      // after a refusal: drain so many and one push succeeds; 0: never
+  { g.size(c) } noexcept -> std::same_as<unsigned>;            // blocks of class c held
   { f.drain(c, n, sink) } noexcept -> std::same_as<unsigned>;  // n blocks, or all there are, to the sink; how many
-  requires ConstantInitialisable<F>;  // the sentinel heap holds one
+  requires ConstantInitialisable<F>;                           // the sentinel heap holds one
 };
 
 }  // namespace hakmem::concepts

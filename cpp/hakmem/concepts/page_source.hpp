@@ -24,7 +24,7 @@ concept PageSource = requires(P& p, const P& q, void* start, std::size_t n) {
   { q.os_purges() } noexcept -> std::same_as<std::size_t>;    // calls that gave memory back
   { p.mutex().lock() } noexcept;                              // its lock, for fork
   { p.mutex().unlock() } noexcept;
-  requires ConstantInitialisable<P>;  // usable before every constructor and after every destructor
+  requires ConstantInitialisable<P>;                          // usable before every constructor and after every destructor
 };
 
 }  // namespace hakmem::concepts

@@ -11,13 +11,13 @@ namespace hakmem::concepts {
 
 template <class P, class Event>
 concept Probe = requires(P& p, const P& q, Event event, std::uint32_t size_class, std::size_t n) {
-  requires std::same_as<decltype(P::kEnabled), const bool>;           // whether anything is recorded at all
-  requires std::same_as<decltype(P::kRoute), const bool>;             // whether the order of events is, too
-  { p.on(event, size_class) } noexcept -> std::same_as<void>;         // 0: no class
-  requires P::kEnabled || std::is_empty_v<P>;                         // disabled means nothing is left of it
+  requires std::same_as<decltype(P::kEnabled), const bool>;         // whether anything is recorded at all
+  requires std::same_as<decltype(P::kRoute), const bool>;           // whether the order of events is, too
+  { p.on(event, size_class) } noexcept -> std::same_as<void>;       // 0: no class
+  requires P::kEnabled || std::is_empty_v<P>;                       // disabled means nothing is left of it
   requires !P::kEnabled || requires { { q.count(n) } noexcept -> std::same_as<std::uint64_t>; };  // how often the n-th event
-  requires !P::kRoute || requires { q.each([](const auto&) {}); };    // the last steps, oldest first
-  requires ConstantInitialisable<P>;  // the sentinel heap holds one
+  requires !P::kRoute || requires { q.each([](const auto&) {}); };  // the last steps, oldest first
+  requires ConstantInitialisable<P>;                                // the sentinel heap holds one
 };
 
 }  // namespace hakmem::concepts

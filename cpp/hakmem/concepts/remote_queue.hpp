@@ -14,7 +14,7 @@ concept RemoteQueue = requires(Q& q, const Q& r, base::Block* first, base::Block
   { q.push(first, last) } noexcept -> std::same_as<void>;         // any thread: a chain by Block::next; never refused
   { q.drain(most, sink) } noexcept -> std::same_as<std::size_t>;  // the owner: at most so many to the sink; how many
   { r.looks_empty() } noexcept -> std::same_as<bool>;             // the owner: false when something surely waits; cheap
-  requires ConstantInitialisable<Q>;  // the sentinel heap holds one
+  requires ConstantInitialisable<Q>;                              // the sentinel heap holds one
 };
 
 }  // namespace hakmem::concepts

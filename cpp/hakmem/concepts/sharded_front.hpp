@@ -17,7 +17,7 @@ concept ShardedFront = requires(F& f, const F& g, base::ClassIndex c, base::Bloc
   { g.current(c) } noexcept -> std::same_as<Slab*>;           // the slab that pop(c) takes from; nullptr: none
   { f.set_current(c, slab) } noexcept -> std::same_as<void>;  // nullptr: none
   { g.size(c) } noexcept -> std::same_as<unsigned>;           // 0: what lies in slabs is not cached
-  requires ConstantInitialisable<F>;  // the sentinel heap holds one
+  requires ConstantInitialisable<F>;                          // the sentinel heap holds one
 };
 
 }  // namespace hakmem::concepts

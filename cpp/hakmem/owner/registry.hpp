@@ -96,8 +96,8 @@ struct Registry {
     }
     template <class Pages>
     bool grow(Pages& pages) noexcept {
-      std::size_t slots = 2048;
-      while (slots < live_ * 4) slots *= 2;
+      // twice as many even when most are gone: a table for all addresses ever seen fills up once, not again and again
+      const std::size_t slots = table_ == &empty_ ? 2048 : (table_->mask + 1) * 2;
       const std::size_t bytes = base::align_up(kHeader + slots * sizeof(Region*), Pages::kGranule);
       auto* table = static_cast<Table*>(pages.map(bytes));
       if (table == nullptr) return false;

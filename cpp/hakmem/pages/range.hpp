@@ -76,6 +76,8 @@ class Range {
     mark(slot_of(p), count, false);
     free_below_top_ += count;
     if (slot_of(p) < hint_) hint_ = slot_of(p);
+    // a hole at the top belongs to the room above it: a later mapping may need both
+    for (; top_ != 0 && !used(top_ - 1); --top_) --free_below_top_;
   }
 
   // The OS pages wholly inside [p, p + bytes) go back to the system; they read as zero afterwards.
@@ -156,7 +158,7 @@ class Range {
   std::uintptr_t base_ = 0;
   std::uint64_t* bits_ = nullptr;
   std::size_t slots_ = 0;      // regions in the range
-  std::size_t top_ = 0;        // regions below this were handed out at least once
+  std::size_t top_ = 0;        // no region from here on is in use
   std::size_t hint_ = 0;       // no free region below this
   std::size_t free_below_top_ = 0;
   std::size_t committed_ = 0;  // bytes from base_ that are writable

@@ -4,16 +4,21 @@ Run by hakmem.programs on stock CPython. Deterministic: prints one checksum. Say
 over and waits for the end of its standard input, so that its memory can be read while it is still there.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import random
 import sys
+from typing import Any
+
+Document = dict[str, Any]
 
 DOCUMENTS = 2500
 ROUNDS = 3
 
 
-def document(draw, index):
+def document(draw: random.Random, index: int) -> Document:
     """One order with its lines, its customer and free text."""
     lines = [
         {
@@ -32,14 +37,14 @@ def document(draw, index):
     }
 
 
-def round_trip(documents):
+def round_trip(documents: list[Document]) -> list[Document]:
     """Write every document as JSON text and read it back."""
     return [json.loads(text) for text in [json.dumps(item, sort_keys=True) for item in documents]]
 
 
-def by_city(documents):
+def by_city(documents: list[Document]) -> dict[str, dict[str, list[tuple[int, float]]]]:
     """Group the documents' totals by city and article."""
-    groups = {}
+    groups: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for item in documents:
         city = groups.setdefault(item["customer"]["city"], {})
         for line in item["lines"]:
@@ -47,9 +52,9 @@ def by_city(documents):
     return groups
 
 
-def words(documents):
+def words(documents: list[Document]) -> dict[str, int]:
     """Count words and tags over all documents."""
-    counts = {}
+    counts: dict[str, int] = {}
     for item in documents:
         for word in item["note"].upper().replace("WORD", "w-").split():
             counts[word] = counts.get(word, 0) + 1
@@ -59,11 +64,11 @@ def words(documents):
     return counts
 
 
-def main():
+def main() -> None:
     """Do the work and print its checksum."""
     draw = random.Random(20251121)
     total = hashlib.sha256()
-    kept = []
+    kept: list[Document] = []
     for _ in range(ROUNDS):
         documents = round_trip([document(draw, index) for index in range(DOCUMENTS)])
         groups = by_city(documents)

@@ -1,0 +1,277 @@
+// Every front against a model that knows which blocks it was given: random operations of one thread.
+#include <hakmem/classes/geometric4.hpp>
+#include <hakmem/classes/linear16.hpp>
+#include <hakmem/classes/pow2.hpp>
+#include <hakmem/front/bypass.hpp>
+#include <hakmem/front/hot_mag.hpp>
+#include <hakmem/front/magazine.hpp>
+#include <hakmem/front/sfc.hpp>
+#include <hakmem/front/sll.hpp>
+#include <hakmem/front/split.hpp>
+#include <hakmem/front/stack.hpp>
+#include <hakmem/front/ultra_sll.hpp>
+#include <hakmem/front/unified.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "check.hpp"
+#include "random.hpp"
+
+namespace {
+
+using namespace hakmem;
+using base::Block;
+using base::ClassIndex;
+using test::check;
+
+template <class Front>
+constexpr bool kUnbounded = requires { requires Front::kUnbounded; };
+
+template <class Front>
+constinit Front untouched{};
+
+// What a thread without a heap finds: every pop misses, every push is refused, nothing is ever written.
+template <class Front, class Classes>
+void is_born_shut() {
+  std::vector<unsigned char> before(sizeof(Front));
+  std::memcpy(before.data(), static_cast<const void*>(&untouched<Front>), sizeof(Front));
+  Block block{};
+  for (ClassIndex c = 0; c <= Classes::kCount; ++c) {
+    check(untouched<Front>.pop(c) == nullptr, "a shut front has nothing");
+    if (c == 0 || !kUnbounded<Front>) check(!untouched<Front>.push(c, &block), "a shut front takes nothing");
+  }
+  check(std::memcmp(before.data(), static_cast<const void*>(&untouched<Front>), sizeof(Front)) == 0,
+        "and is never written");
+}
+
+// A front whatever its type, so that the model is compiled once.
+struct AnyFront {
+  ClassIndex classes;
+  virtual ~AnyFront() = default;
+  virtual bool covers(ClassIndex) = 0;
+  virtual Block* pop(ClassIndex) = 0;
+  virtual bool push(ClassIndex, Block*) = 0;
+  virtual unsigned refill_want(ClassIndex) = 0;
+  virtual unsigned flush_want(ClassIndex) = 0;
+  virtual unsigned size(ClassIndex) = 0;
+  virtual unsigned drain(ClassIndex, unsigned, const std::function<void(Block*)>&) = 0;
+  virtual bool take_chain(ClassIndex, unsigned, base::Chain&) = 0;  // false: this front knows no chains
+  virtual void put_chain(ClassIndex, base::Chain) = 0;
+
+ protected:
+  explicit AnyFront(ClassIndex count) : classes(count) {}
+};
+
+template <class Front, class Classes>
+struct Adapter final : AnyFront {
+  Adapter() : AnyFront(Classes::kCount) { front.open(); }
+  bool covers(ClassIndex c) override { return Front::covers(c); }
+  Block* pop(ClassIndex c) override { return front.pop(c); }
+  bool push(ClassIndex c, Block* block) override { return front.push(c, block); }
+  unsigned refill_want(ClassIndex c) override { return front.refill_want(c); }
+  unsigned flush_want(ClassIndex c) override { return front.flush_want(c); }
+  unsigned size(ClassIndex c) override { return front.size(c); }
+  unsigned drain(ClassIndex c, unsigned n, const std::function<void(Block*)>& sink) override {
+    return front.drain(c, n, sink);
+  }
+  bool take_chain(ClassIndex c, unsigned n, base::Chain& chain) override {
+    if constexpr (requires { front.take_chain(c, n); }) {
+      chain = front.take_chain(c, n);
+      return true;
+    }
+    return false;
+  }
+  void put_chain(ClassIndex c, base::Chain chain) override {
+    if constexpr (requires { front.put_chain(c, chain); }) front.put_chain(c, chain);
+  }
+  Front front{};
+};
+
+class Model {
+ public:
+  Model(std::unique_ptr<AnyFront> front, std::uint64_t seed)
+      : random_(seed), blocks_(12000), held_(front->classes + 1), front_(std::move(front)) {
+    for (auto& block : blocks_) free_.push_back(&block);
+  }
+
+  void run(int steps) {
+    for (int step = 0; step < steps && test::failures == 0; ++step) {
+      // few classes, so that they fill; the rest now and then
+      const ClassIndex c = random_.below(8) != 0 ? 1 + random_.below(std::min<ClassIndex>(5, front_->classes))
+                                                 : random_.below(front_->classes + 1);
+      const bool filling = step / 3000 % 2 == 0;
+      switch (random_.below(16)) {
+        case 0: drain(c, static_cast<unsigned>(random_.below(300))); break;
+        case 1: refill(c); break;
+        case 2: move_chain(c); break;
+        default: random_.below(10) < (filling ? 7u : 3u) ? push(c) : pop(c);
+      }
+      if (c != 0) check_equal(front_->size(c), held_[c].size());
+    }
+    for (ClassIndex c = 1; c <= front_->classes; ++c) {
+      drain(c, ~0u);
+      check(held_[c].empty() && front_->pop(c) == nullptr, "a drained class is empty");
+    }
+  }
+
+ private:
+  Block* take_free() {
+    if (free_.empty()) return nullptr;
+    std::swap(free_[random_.below(free_.size())], free_.back());
+    Block* block = free_.back();
+    free_.pop_back();
+    return block;
+  }
+
+  void pop(ClassIndex c) {
+    Block* block = front_->pop(c);
+    if (c == 0 || held_[c].empty()) {
+      check(block == nullptr, "a miss");
+    } else if (check(block != nullptr, "a hit, since it holds some")) {
+      check(held_[c].erase(block) == 1, "a block of this class, given out once");
+      free_.push_back(block);
+    }
+  }
+
+  void push(ClassIndex c) {
+    Block* block = take_free();
+    if (block == nullptr) return;
+    Block* const mark = reinterpret_cast<Block*>(std::uintptr_t{0x5ca1ab1e});
+    block->next = mark;
+    if (front_->push(c, block)) {
+      check(c != 0, "class 0 is none: it is always refused");
+      check(front_->covers(c), "a class that is not the front's business is refused");
+      if (c != 0) held_[c].insert(block);
+      return;
+    }
+    check(block->next == mark, "a refused block is untouched");
+    const unsigned spill = c != 0 ? front_->flush_want(c) : 0;
+    if (spill != 0) {
+      drain(c, spill);
+      if (check(front_->push(c, block), "after the spill that it asked for there is room")) held_[c].insert(block);
+    } else {
+      check(c == 0 || !front_->covers(c) || held_[c].empty(), "a front that holds blocks can spill them");
+      free_.push_back(block);
+    }
+  }
+
+  // As the engine does after a miss.
+  void refill(ClassIndex c) {
+    if (c == 0) return;
+    while (!held_[c].empty()) pop(c);
+    const unsigned want = front_->refill_want(c);
+    check(want <= 256, "a refill is bounded");
+    for (unsigned i = 0; i < want; ++i) {
+      Block* block = take_free();
+      if (block == nullptr) return;
+      if (!check(front_->push(c, block), "after a miss, refill_want pushes succeed")) return;
+      held_[c].insert(block);
+    }
+  }
+
+  void drain(ClassIndex c, unsigned n) {
+    if (c == 0) return;
+    const auto expected = std::min<std::size_t>(n, held_[c].size());
+    unsigned came = 0;
+    const unsigned said = front_->drain(c, n, [&](Block* block) {
+      ++came;
+      check(held_[c].erase(block) == 1, "drained blocks are of this class, each once");
+      block->next = nullptr;  // a sink may relink what it gets
+      free_.push_back(block);
+    });
+    check_equal(said, expected);
+    check_equal(came, expected);
+  }
+
+  void move_chain(ClassIndex c) {
+    if (c == 0) return;
+    const auto n = static_cast<unsigned>(random_.below(80));
+    base::Chain chain;
+    if (!front_->take_chain(c, n, chain)) return;
+    check_equal(chain.count, std::min<std::size_t>(n, held_[c].size()));
+    Block* block = chain.first;
+    for (unsigned i = 0; i < chain.count; ++i, block = block->next) {
+      check(held_[c].contains(block), "a chain of this class's blocks");
+      if (i + 1 == chain.count) check(block == chain.last, "that ends where it says");
+    }
+    check_equal(front_->size(c), held_[c].size() - chain.count);
+    if (chain.count != 0) front_->put_chain(c, chain);
+  }
+
+  static void check_equal(std::size_t got, std::size_t expected) { test::check_equal(got, expected); }
+
+  test::Random random_;
+  std::vector<Block> blocks_;
+  std::vector<Block*> free_;
+  std::vector<std::set<Block*>> held_;
+  std::unique_ptr<AnyFront> front_;
+};
+
+template <class Policy, class Classes>
+void obeys() {
+  using Front = typename Policy::template Type<Classes>;
+  is_born_shut<Front, Classes>();
+  for (std::uint64_t seed : {1u, 2u, 3u}) Model(std::make_unique<Adapter<Front, Classes>>(), seed).run(12000);
+}
+
+template <class... Policies>
+void obey() {
+  (obeys<Policies, classes::Geometric4<>>(), ...);
+}
+template <class Policy>
+void obeys_for_all_maps() {
+  obeys<Policy, classes::Geometric4<>>();
+  obeys<Policy, classes::Linear16<>>();
+  obeys<Policy, classes::Pow2<classes::Pow2Options{.largest = 1024, .smallest = 8}>>();
+}
+
+using namespace front;
+using LowestMag = HotMag<HotMagOptions{.slots = 8, .classes = 1, .refill = 8}>;
+
+const test::Test bypass{"bypass holds nothing", obey<Bypass>};
+const test::Test sll{"sll obeys the contract of fronts", [] {
+  obey<Sll<>>();
+  obey<Sll<SllOptions{.cap = 16, .refill = 16}>>();
+}};
+const test::Test ultra_sll{"ultra_sll obeys the contract of fronts", obey<UltraSll<>>};
+const test::Test sfc{"sfc obeys the contract of fronts", [] {
+  obey<Sfc<>>();
+  obey<Sfc<SfcOptions{.cap = 16, .refill = 256, .spill_percent = 50}>>();
+  obey<Sfc<SfcOptions{.cap = 17, .refill = 1, .spill_percent = 100}>>();
+}};
+const test::Test hot_mag{"hot_mag obeys the contract of fronts and leaves larger classes alone", [] {
+  obeys_for_all_maps<HotMag<>>();
+  obey<HotMag<HotMagOptions{.slots = 8, .classes = 8, .refill = 8}>>();
+  obey<LowestMag>();
+}};
+const test::Test magazine{"magazine obeys the contract of fronts", [] {
+  obey<Magazine<>>();
+  obey<Magazine<MagazineOptions{.slots = 8, .refill = 8}>>();
+}};
+const test::Test unified{"unified obeys the contract of fronts", [] {
+  obeys_for_all_maps<Unified<>>();
+  obey<Unified<UnifiedOptions{.capacity = {2, 2, 2, 2, 2, 2, 2, 2}, .refill = 64}>>();
+  obey<Unified<UnifiedOptions{.refill = 1}>>();
+}};
+const test::Test adaptive{"unified grows within its bound when it may", [] {
+  obey<Unified<UnifiedOptions{.adaptive = true}>>();
+  obey<Unified<UnifiedOptions{.adaptive = true, .max_capacity = 16}>>();
+}};
+const test::Test split{"split obeys the contract of fronts", [] {
+  obey<Split<SplitOptions{}, HotMag<>, Unified<>>>();
+  obey<Split<SplitOptions{.at = 1}, LowestMag, Sll<>>>();
+  obey<Split<SplitOptions{.at = 5}, UltraSll<>, Magazine<>>>();
+}};
+const test::Test stack{"stack obeys the contract of fronts", [] {
+  obey<Stack<StackOptions{}, Sll<>, Magazine<>>>();
+  obey<Stack<StackOptions{.cascade = 64}, LowestMag, Sfc<>>>();
+  obey<Stack<StackOptions{.cascade = 1}, Sll<SllOptions{.cap = 16, .refill = 16}>, UltraSll<>>>();
+  obey<Stack<StackOptions{.cascade = 64}, UltraSll<>, Unified<>>>();
+}};
+
+}  // namespace

@@ -1,0 +1,155 @@
+"""The malloc library in real programs, and the functions that only it has."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from hakmem.build import Built
+from hakmem.load import Engine
+
+SCRIPT = """
+import ctypes, json, threading
+program = ctypes.CDLL(None)
+program.hakmem_id.restype = ctypes.c_char_p
+program.malloc.restype = program.strdup.restype = ctypes.c_void_p
+program.hakmem_owns.argtypes = program.free.argtypes = [ctypes.c_void_p]
+for p in (program.malloc(100), program.malloc(1 << 20), program.strdup(b"text"), id(object())):
+    assert program.hakmem_owns(p), hex(p)
+text = json.dumps([{"key": str(i), "value": [i] * 20} for i in range(3000)])
+assert json.loads(text)[2999]["value"] == [2999] * 20
+def work(): [bytes(n) for n in range(0, 20000, 7)]
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(program.hakmem_id().decode(), sum(map(ord, text)))
+"""
+
+
+def run(library: Path | None, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONMALLOC": "malloc", "LC_ALL": "C"}
+    environment.pop("LD_PRELOAD", None)
+    if library:
+        environment["LD_PRELOAD"] = str(library)
+    return subprocess.run(
+        list(command), env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.fixture(scope="module")
+def functions(library: Path) -> ctypes.CDLL:
+    """The library, loaded beside the C library rather than before it."""
+    loaded = ctypes.CDLL(str(library), use_errno=True)
+    size = ctypes.c_size_t
+    pointer = ctypes.c_void_p
+    for name, arguments in {
+        "malloc": [size],
+        "calloc": [size, size],
+        "realloc": [pointer, size],
+        "reallocarray": [pointer, size, size],
+        "aligned_alloc": [size, size],
+        "memalign": [size, size],
+        "valloc": [size],
+        "pvalloc": [size],
+    }.items():
+        getattr(loaded, name).argtypes = arguments
+        getattr(loaded, name).restype = pointer
+    loaded.malloc_usable_size.argtypes = [pointer]
+    loaded.malloc_usable_size.restype = size
+    loaded.posix_memalign.argtypes = [ctypes.POINTER(pointer), size, size]
+    loaded.free.argtypes = loaded.cfree.argtypes = [pointer]
+    loaded.malloc_trim.argtypes = [size]
+    return loaded
+
+
+def test_python_runs_on_it(engine: Engine, library: Path) -> None:
+    answer = run(library, [sys.executable, "-S", "-c", SCRIPT])
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout.split()[:2] == [engine.name, engine.digest]
+
+
+def test_a_compiled_program_runs_on_it_and_says_the_same(library: Path) -> None:
+    for command in (["ls", "-la", "/usr/bin"], ["sort", "/proc/self/environ"]):
+        with_libc, with_ours = run(None, command), run(library, command)
+        assert with_ours.returncode == 0 and with_ours.stderr == ""
+        assert command[0] == "sort" or with_ours.stdout == with_libc.stdout
+    maps = run(library, [str(shutil.which("cat")), "/proc/self/maps"])
+    assert str(library.resolve()) in maps.stdout
+
+
+def test_errno_tells_no_memory_from_a_bad_alignment(functions: ctypes.CDLL) -> None:
+    for call, expected in (
+        (lambda: functions.malloc(1 << 63), errno.ENOMEM),
+        (lambda: functions.malloc((1 << 64) - 1), errno.ENOMEM),
+        (lambda: functions.calloc(1 << 33, 1 << 33), errno.ENOMEM),
+        (lambda: functions.realloc(None, 1 << 63), errno.ENOMEM),
+        (lambda: functions.reallocarray(None, 1 << 33, 1 << 33), errno.ENOMEM),
+        (lambda: functions.aligned_alloc(64, 1 << 63), errno.ENOMEM),
+        (lambda: functions.aligned_alloc(48, 100), errno.EINVAL),
+        (lambda: functions.aligned_alloc(0, 100), errno.EINVAL),
+        (lambda: functions.pvalloc((1 << 64) - 1), errno.ENOMEM),
+    ):
+        ctypes.set_errno(0)
+        assert call() is None  # type: ignore[no-untyped-call]
+        assert ctypes.get_errno() == expected
+
+
+def test_errno_is_kept_by_what_succeeds(functions: ctypes.CDLL) -> None:
+    for n in (1, 100, 5000, 70_000, 600_000, 3 << 20):
+        ctypes.set_errno(77)
+        p = functions.malloc(n)
+        assert ctypes.get_errno() == 77
+        p = functions.realloc(p, 2 * n)
+        assert ctypes.get_errno() == 77
+        functions.free(p)
+        assert ctypes.get_errno() == 77, f"free of {n} bytes changed errno"
+    functions.free(None)
+    functions.malloc_trim(0)
+    assert ctypes.get_errno() == 77
+
+
+def test_posix_memalign_answers_by_its_result(functions: ctypes.CDLL) -> None:
+    p = ctypes.c_void_p(1)
+    ctypes.set_errno(77)
+    for align in (8, 16, 64, 4096, 1 << 20, 4 << 20):
+        assert functions.posix_memalign(ctypes.byref(p), align, 100) == 0
+        assert p.value and p.value % align == 0
+        functions.free(p)
+    kept = p.value
+    for align in (0, 1, 4, 24, 4097):
+        assert functions.posix_memalign(ctypes.byref(p), align, 100) == errno.EINVAL
+    assert functions.posix_memalign(ctypes.byref(p), 64, 1 << 63) == errno.ENOMEM
+    assert p.value == kept and ctypes.get_errno() == 77
+
+
+def test_the_older_functions(functions: ctypes.CDLL) -> None:
+    page = os.sysconf("SC_PAGESIZE")
+    p = functions.valloc(10)
+    assert p % page == 0
+    functions.cfree(p)
+    p = functions.pvalloc(10)
+    assert p % page == 0 and functions.malloc_usable_size(p) >= page
+    functions.free(p)
+    p = functions.memalign(100, 10)  # rounded up to a power of two, as glibc does
+    assert p % 128 == 0
+    functions.free(p)
+    p = functions.reallocarray(None, 10, 10)
+    assert functions.malloc_usable_size(p) >= 100
+    functions.free(p)
+    assert functions.malloc_usable_size(None) == 0
+
+
+def test_freeing_what_is_foreign_names_the_pointer(built: Built, library: Path) -> None:
+    text = "import ctypes, resource\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+    text += "ctypes.CDLL(None).free(ctypes.c_void_p(0xdead0000))"
+    answer = run(library, [sys.executable, "-I", "-S", "-c", text])
+    assert answer.returncode == -6
+    assert answer.stderr == "hakmem: free of 0xdead0000 which this allocator does not own\n"
