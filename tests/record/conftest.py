@@ -48,3 +48,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return made[name]
 
     return compile_one
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("hakmem").addoption(
+        "--cycles", type=int, metavar="N", help="cycles of test_soak.py for every kept variant"
+    )

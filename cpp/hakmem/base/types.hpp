@@ -64,6 +64,13 @@ inline constexpr std::size_t kBlockAlign = 16;
 inline constexpr unsigned kUnitShift = 16;
 inline constexpr std::size_t kUnit = std::size_t{1} << kUnitShift;
 
+// Fronts whose capacity is one number for all classes hold at most this many bytes of one class, though two blocks.
+inline constexpr std::size_t kCachedClassBytes = std::size_t{64} << 10;
+constexpr unsigned bounded_capacity(unsigned capacity, std::size_t block_size) noexcept {
+  const std::size_t fit = kCachedClassBytes / block_size;
+  return fit < 2 ? 2 : fit < capacity ? static_cast<unsigned>(fit) : capacity;
+}
+
 // The granule of page runs and of region headers. OS pages may be larger; the page source rounds purges to them.
 inline constexpr unsigned kPageShift = 12;
 inline constexpr std::size_t kPage = std::size_t{1} << kPageShift;

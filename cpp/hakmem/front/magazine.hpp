@@ -56,11 +56,8 @@ struct Magazine {
     }
 
    private:
-    // Blocks above 1 KiB: fewer of them, 128 KiB a class at the most and at least 2.
     static constexpr unsigned limit_of(base::ClassIndex c) noexcept {
-      const std::size_t by_bytes = (std::size_t{128} << 10) / Classes::block_size(c);
-      const std::size_t n = by_bytes < O.slots ? by_bytes : O.slots;
-      return static_cast<unsigned>(n < 2 ? 2 : n);
+      return base::bounded_capacity(O.slots, Classes::block_size(c));
     }
 
     std::uint32_t counts_[Classes::kCount + 1]{};

@@ -25,7 +25,7 @@ struct Sfc {
    public:
     constexpr Type() noexcept = default;  // every mark is 0: empty and full, the sentinel's state
     void open() noexcept {
-      for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) marks_[c] = kMark;
+      for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) marks_[c] = base::bounded_capacity(kMark, Classes::block_size(c));
     }
 
     HAKMEM_HOT base::Block* pop(base::ClassIndex c) noexcept {
@@ -44,7 +44,7 @@ struct Sfc {
     }
 
     static constexpr bool covers(base::ClassIndex) noexcept { return true; }
-    unsigned refill_want(base::ClassIndex) noexcept { return kRefill; }
+    unsigned refill_want(base::ClassIndex c) noexcept { return kRefill < marks_[c] ? kRefill : marks_[c]; }
     unsigned flush_want(base::ClassIndex c) noexcept { return counts_[c] - counts_[c] / 2; }
     unsigned size(base::ClassIndex c) const noexcept { return counts_[c]; }
 

@@ -37,7 +37,7 @@ struct UltraSll {
     }
 
     static constexpr bool covers(base::ClassIndex) noexcept { return true; }
-    unsigned refill_want(base::ClassIndex) noexcept { return O.refill; }
+    unsigned refill_want(base::ClassIndex c) noexcept { return base::bounded_capacity(O.refill, Classes::block_size(c)); }
     unsigned flush_want(base::ClassIndex) noexcept { return 0; }
     unsigned size(base::ClassIndex c) const noexcept {
       unsigned n = 0;

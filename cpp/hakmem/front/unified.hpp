@@ -69,7 +69,9 @@ struct Unified {
       const unsigned half = limit(c) / 2;
       return half < O.refill ? half : O.refill;
     }
-    unsigned size(base::ClassIndex c) const noexcept { return limit(c) + kFull - rooms_[c]; }
+    unsigned size(base::ClassIndex c) const noexcept {
+      return rooms_[c] == 0 ? 0 : kFull + limit(c) - rooms_[c];
+    }
 
     // Whole runs of blocks, at a cost that does not grow with them but for the walk to the end of what is taken.
     base::Chain take_chain(base::ClassIndex c, unsigned n) noexcept {

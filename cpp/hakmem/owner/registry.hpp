@@ -51,7 +51,6 @@ struct Registry {
       if (taken_ * 2 >= table_->mask && !grow(pages)) return false;
       region->self = region;
       if (insert(table_, region)) ++taken_;
-      ++live_;
       return true;
     }
     void withdraw(Region* region) noexcept {
@@ -61,7 +60,6 @@ struct Registry {
         Region*& slot = table_->slots[i & table_->mask];
         if (slot == region) {
           base::relaxed_store(slot, gone());
-          --live_;
           return;
         }
       }
@@ -118,7 +116,6 @@ struct Registry {
 
     Table* table_ = &empty_;
     std::size_t taken_ = 0;  // slots of the table that are not free for the end of a probe
-    std::size_t live_ = 0;
     thread::Mutex mutex_;
   };
 };

@@ -1,0 +1,440 @@
+// The back's parts on a fixed arena that refuses on command: page runs, region cache, large blocks, slabs and bins.
+#include <hakmem/engine/parts.hpp>
+#include <hakmem/slab/bitmap.hpp>
+
+#include <algorithm>
+#include <map>
+#include <thread>
+#include <vector>
+
+#include "check.hpp"
+#include "random.hpp"
+#include "toy_variant.hpp"
+
+namespace {
+
+using namespace hakmem;
+using base::Block;
+using base::ClassIndex;
+using test::check;
+using test::check_equal;
+using test::ToyVariant;
+
+template <class V>
+using Parts = engine::Parts<V>;
+
+template <class V>
+Parts<V>& started(Parts<V>& parts) {
+  V::Pages::recover();
+  check(parts.pages.reserve() && parts.owner.start(parts.pages));
+  return parts;
+}
+
+constexpr pages::MmapOptions with(pages::Purge purge) {
+  pages::MmapOptions options = test::kToyPages;
+  options.purge = purge;
+  return options;
+}
+
+// ---- page runs ---------------------------------------------------------------------------------------------------------
+
+template <class V>
+class Runs {
+ public:
+  Runs(Parts<V>& parts, std::uint64_t seed) : parts_(parts), random_(seed) {}
+
+  void run(int steps) {
+    for (int step = 0; step < steps && test::failures == 0; ++step) {
+      switch (random_.below(5)) {
+        case 0:
+        case 1: take(); break;
+        case 2: resize(); break;
+        default: give();
+      }
+      check_equal(parts_.runs.used_runs(), runs_.size());
+      if (random_.below(1000) == 0) parts_.runs.collect(parts_);
+    }
+    while (!runs_.empty()) give();
+    parts_.runs.collect(parts_);
+    check_equal(parts_.runs.used_runs(), 0u);
+    check_equal(parts_.runs.chunks(), 0u);
+  }
+
+ private:
+  static constexpr std::size_t kLargest = back::PageRuns<Parts<V>>::kLargest;
+
+  void take() {
+    const std::size_t bytes = 1 + random_.below(random_.below(4) == 0 ? kLargest : 4 * base::kPage);
+    const auto start = base::address(parts_.runs.take(parts_, bytes));
+    if (start == 0) return;
+    check(start % base::kPage == 0, "page-aligned");
+    const std::size_t pages = (bytes + base::kPage - 1) / base::kPage;
+    apart(start, pages);
+    runs_[start] = pages;
+    fill(start, 0, pages);
+    found(start);
+  }
+
+  void give() {
+    if (runs_.empty()) return;
+    const auto it = some();
+    found(it->first);
+    verify(it->first, it->second);
+    parts_.runs.give(parts_, reinterpret_cast<void*>(it->first));
+    runs_.erase(it);
+  }
+
+  void resize() {
+    if (runs_.empty()) return;
+    const auto it = some();
+    const auto [start, pages] = *it;
+    const std::size_t wanted = 1 + random_.below(2 * pages);
+    if (wanted * base::kPage > kLargest) return;
+    verify(start, pages);
+    const bool done = parts_.runs.resize(parts_, reinterpret_cast<void*>(start), wanted * base::kPage);
+    check(done || wanted > pages, "a run can always be shortened");
+    if (done) {
+      it->second = wanted;
+      apart(start, wanted);
+      fill(start, std::min(pages, wanted), wanted);
+    }
+    found(start);
+    verify(start, it->second);
+  }
+
+  void found(std::uintptr_t start) {
+    const std::size_t bytes = runs_[start] * base::kPage;
+    for (const std::size_t at : {std::size_t{0}, std::size_t{1}, bytes / 2, bytes - 1}) {
+      std::byte* first = nullptr;
+      std::size_t length = 0;
+      check(parts_.runs.find_used(reinterpret_cast<void*>(start + at), first, length) || at == 0, "found from any byte");
+      if (first != nullptr) check(base::address(first) == start && length == bytes, "whole");
+    }
+  }
+  void apart(std::uintptr_t start, std::size_t pages) {
+    const auto after = runs_.upper_bound(start);
+    check(after == runs_.end() || start + pages * base::kPage <= after->first, "apart from the next");
+    const auto at = runs_.lower_bound(start);
+    check(at == runs_.begin() || std::prev(at)->first + std::prev(at)->second * base::kPage <= start, "and the one before");
+  }
+  static std::uintptr_t& word(std::uintptr_t start, std::size_t page) {
+    return *reinterpret_cast<std::uintptr_t*>(start + page * base::kPage);
+  }
+  static void fill(std::uintptr_t start, std::size_t from, std::size_t to) {
+    for (std::size_t page = from; page < to; ++page) word(start, page) = start ^ page;
+  }
+  static void verify(std::uintptr_t start, std::size_t pages) {
+    for (std::size_t page = 0; page < pages; ++page) check(word(start, page) == (start ^ page), "contents are kept");
+  }
+  std::map<std::uintptr_t, std::size_t>::iterator some() {
+    return std::next(runs_.begin(), static_cast<std::ptrdiff_t>(random_.below(runs_.size())));
+  }
+
+  Parts<V>& parts_;
+  test::Random random_;
+  std::map<std::uintptr_t, std::size_t> runs_;  // start to pages
+};
+
+template <class V>
+void runs_against_a_model() {
+  static constinit Parts<V> parts{};
+  started<V>(parts);
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) Runs<V>(parts, seed).run(4000);
+  parts.regions.flush(parts.pages);
+  check_equal(parts.regions.bytes(), 0u);
+}
+
+const test::Test runs{"page runs stay apart, keep their contents, and coalesce to nothing, under every purge policy", [] {
+  struct A {};
+  struct B {};
+  struct C {};
+  runs_against_a_model<ToyVariant<A, with(pages::Purge::kNever)>>();
+  runs_against_a_model<ToyVariant<B, with(pages::Purge::kDecay)>>();
+  runs_against_a_model<ToyVariant<C, with(pages::Purge::kEager)>>();
+}};
+
+const test::Test run_threads{"threads never share a page run", [] {
+  struct Tag {};
+  using V = ToyVariant<Tag>;
+  static constinit Parts<V> parts{};
+  started<V>(parts);
+  std::vector<std::thread> team;
+  for (std::uint64_t t = 0; t < 3; ++t) {
+    team.emplace_back([t] {
+      test::Random random(t);
+      std::vector<std::uintptr_t*> mine;
+      for (int step = 0; step < 3000; ++step) {
+        if (mine.size() < 20 && random.below(2) == 0) {
+          auto* p = static_cast<std::uintptr_t*>(parts.runs.take(parts, 1 + random.below(40000)));
+          if (p == nullptr) continue;
+          *p = t;
+          mine.push_back(p);
+        } else if (!mine.empty()) {
+          std::swap(mine[random.below(mine.size())], mine.back());
+          std::byte* start = nullptr;
+          std::size_t bytes = 0;
+          check(parts.runs.find_used(reinterpret_cast<std::byte*>(mine.back()) + 1, start, bytes), "found");
+          check(reinterpret_cast<std::uintptr_t*>(start) == mine.back() && *mine.back() == t, "still this thread's");
+          parts.runs.give(parts, mine.back());
+          mine.pop_back();
+        }
+      }
+      for (auto* p : mine) parts.runs.give(parts, p);
+    });
+  }
+  for (auto& thread : team) thread.join();
+  parts.runs.collect(parts);
+  check_equal(parts.runs.chunks(), 0u);
+}};
+
+// ---- regions and large blocks ------------------------------------------------------------------------------------------
+
+const test::Test cache{"the region cache is bounded, gives back all it has, and loses nothing", [] {
+  struct Tag {};
+  using V = ToyVariant<Tag>;
+  static constinit Parts<V> parts{};
+  started<V>(parts);
+  constexpr std::size_t kRegion = Parts<V>::kRegion;
+  test::Random random(1);
+  std::vector<std::pair<void*, std::size_t>> mine;
+  for (int step = 0; step < 5000; ++step) {
+    if (random.below(2) == 0) {
+      const std::size_t bytes = kRegion * (1 + random.below(12));
+      const auto taken = parts.regions.take(parts.pages, bytes);
+      if (taken.start == nullptr) continue;
+      check(taken.bytes >= bytes && taken.bytes <= bytes + bytes / 4, "no more than a quarter too much");
+      auto* words = static_cast<std::size_t*>(taken.start);
+      if (taken.zeroed) check(words[0] == 0 && words[taken.bytes / sizeof(std::size_t) - 1] == 0, "zeroed when it says so");
+      words[0] = words[taken.bytes / sizeof(std::size_t) - 1] = 1;
+      mine.emplace_back(taken.start, taken.bytes);
+    } else if (!mine.empty()) {
+      std::swap(mine[random.below(mine.size())], mine.back());
+      parts.regions.give(parts.pages, mine.back().first, mine.back().second);
+      mine.pop_back();
+    }
+    check(parts.regions.bytes() <= std::size_t{test::kToyPages.large_cache_mib} << 20, "bounded");
+  }
+  for (const auto& [start, bytes] : mine) parts.regions.give(parts.pages, start, bytes);
+  parts.regions.flush(parts.pages);
+  check_equal(parts.regions.bytes(), 0u);
+  check(parts.pages.map(parts.pages.range_bytes()) != nullptr, "everything is back");
+}};
+
+const test::Test large{"large blocks are aligned, keep their contents when they grow in place, and come back", [] {
+  struct Tag {};
+  using V = ToyVariant<Tag>;
+  static constinit Parts<V> parts{};
+  started<V>(parts);
+  using Large = back::LargeBlocks<Parts<V>>::Large;
+  for (std::size_t align = 16; align <= (std::size_t{4} << 20); align *= 2) {
+    for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{100000}, std::size_t{1} << 20}) {
+      bool zeroed = false;
+      auto* p = static_cast<std::byte*>(parts.large.take(parts, n, align, n, zeroed));
+      if (!check(p != nullptr && base::address(p) % align == 0, "aligned")) continue;
+      if (n != 0) p[0] = p[n - 1] = std::byte{7};
+      auto* region = static_cast<Large*>(parts.owner.region_of(p));
+      check(region != nullptr && region->block == p && region->usable >= n, "known by its address");
+      const bool grown = parts.large.resize(parts, region, 2 * n + 1);
+      if (grown) p[2 * n] = std::byte{9};
+      if (n != 0) check(p[0] == std::byte{7} && p[n - 1] == std::byte{7}, "contents are kept");
+      check(parts.large.resize(parts, region, 1) && region->usable == base::kPage, "and shrinks");
+      parts.large.give(parts, region);
+      check(parts.owner.region_of(p) == nullptr, "gone");
+    }
+  }
+  check_equal(parts.large.count(), 0u);
+  check_equal(parts.large.bytes(), 0u);
+  parts.regions.flush(parts.pages);
+  bool zeroed = false;
+  check(parts.large.take(parts, base::kLargestRequest, 16, base::kLargestRequest, zeroed) == nullptr, "far too much");
+  check(parts.pages.map(parts.pages.range_bytes()) != nullptr, "everything is back");
+}};
+
+// ---- slabs -------------------------------------------------------------------------------------------------------------
+
+template <class V>
+class Bins {
+  using Slab = typename Parts<V>::Slab;
+  using SuperSlab = typename Parts<V>::SuperSlab;
+
+ public:
+  Bins(Parts<V>& parts, std::uint64_t seed) : parts_(parts), random_(seed) {}
+
+  void run(int steps) {
+    for (int step = 0; step < steps && test::failures == 0; ++step) {
+      const ClassIndex c = 1 + random_.below(V::Classes::kCount);
+      switch (random_.below(8)) {
+        case 0:
+        case 1:
+        case 2: refill(c); break;
+        case 3: collect(c); break;
+        case 4: give_chain(c); break;
+        default: give(c);
+      }
+      if (step % 50 == 0) count();
+    }
+    for (ClassIndex c = 1; c <= V::Classes::kCount; ++c) {
+      while (!out_[c].empty()) give(c);
+      bins_[c].collect(parts_);
+    }
+    count();
+    check_equal(parts_.pool.totals().slabs, 0u);
+    check_equal(parts_.pool.totals().super_slabs, 0u);
+  }
+
+ private:
+  static constexpr base::Tag kHeapTag = 3 << base::kTagShift;
+
+  void refill(ClassIndex c) {
+    const auto want = static_cast<unsigned>(1 + random_.below(200));
+    unsigned came = 0;
+    const unsigned said = bins_[c].refill(parts_, c, this, kHeapTag + static_cast<base::Tag>(c), want, [&](Block* block) {
+      ++came;
+      const auto p = base::address(block);
+      check(p % V::Classes::kAlign == 0, "aligned");
+      auto* super = SuperSlab::around(block);
+      check(super->tag_of(block) == kHeapTag + c, "tagged with class and owner");
+      Slab& slab = super->slab_of(block);
+      check(slab.size_class == c && slab.heap == this, "of a slab of this class");
+      check(slab.geometry.block(slab.geometry.index_of(block)) == block, "on its place");
+      const auto next = live_.lower_bound(p);
+      const std::size_t size = V::Classes::block_size(c);
+      check(next == live_.end() || p + size <= next->first, "apart from the next");
+      check(next == live_.begin() || std::prev(next)->first + std::prev(next)->second <= p, "and the one before");
+      live_[p] = size;
+      out_[c].push_back(block);
+      ++out_of_[&slab];
+    });
+    check(said == came && came <= want, "at most what was asked for");
+  }
+  Block* pick(ClassIndex c) {
+    std::swap(out_[c][random_.below(out_[c].size())], out_[c].back());
+    Block* block = out_[c].back();
+    out_[c].pop_back();
+    live_.erase(base::address(block));
+    --out_of_[slab_of(block)];
+    return block;
+  }
+  void give(ClassIndex c) {
+    for (std::size_t n = random_.below(60); n > 0 && !out_[c].empty(); --n) {
+      Block* block = pick(c);
+      bins_[c].give(parts_, slab_of(block), block);
+    }
+    if (!out_[c].empty()) {
+      Block* block = pick(c);
+      bins_[c].give(parts_, slab_of(block), block);
+    }
+  }
+  void give_chain(ClassIndex c) {
+    if constexpr (Parts<V>::kChains) {
+      base::Chain chain;
+      for (std::size_t n = 1 + random_.below(100); n > 0 && !out_[c].empty(); --n) {
+        Block* block = pick(c);
+        block->next = chain.first;
+        chain.first = block;
+        if (chain.last == nullptr) chain.last = block;
+        ++chain.count;
+      }
+      bins_[c].give_chain(parts_, chain);
+    } else {
+      give(c);
+    }
+  }
+  void collect(ClassIndex c) { bins_[c].collect(parts_); }
+  static Slab* slab_of(Block* block) { return &SuperSlab::around(block)->slab_of(block); }
+
+  // A slab's `used` is the number of its blocks that are out, and the pool's total is their sum.
+  void count() {
+    std::size_t sum = 0;
+    for (auto it = out_of_.begin(); it != out_of_.end();) {
+      if (it->second == 0) {
+        it = out_of_.erase(it);  // it may be gone
+        continue;
+      }
+      check_equal(it->first->used, it->second);
+      sum += it->second;
+      ++it;
+    }
+    check_equal(sum, live_.size());
+    check_equal(parts_.pool.totals().blocks_out, sum);
+  }
+
+  Parts<V>& parts_;
+  test::Random random_;
+  typename Parts<V>::Bin bins_[V::Classes::kCount + 1];
+  std::vector<Block*> out_[V::Classes::kCount + 1];
+  std::map<std::uintptr_t, std::size_t> live_;
+  std::map<Slab*, std::size_t> out_of_;
+};
+
+template <class V>
+void bins_against_a_model() {
+  static constinit Parts<V> parts{};
+  started<V>(parts);
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) Bins<V>(parts, seed).run(3000);
+  parts.regions.flush(parts.pages);
+  check(parts.pages.map(parts.pages.range_bytes()) != nullptr, "everything is back");
+}
+
+struct Listed {};
+struct Mapped {};
+struct Eager {};
+struct WithBitmap : ToyVariant<Mapped> {
+  using Store = slab::Bitmap;
+};
+
+const test::Test bins{"a slab's count of blocks out is right after any refills and returns", [] {
+  bins_against_a_model<ToyVariant<Listed>>();
+  bins_against_a_model<WithBitmap>();
+  bins_against_a_model<ToyVariant<Eager, with(pages::Purge::kEager)>>();
+}};
+
+// ---- exhaustion --------------------------------------------------------------------------------------------------------
+
+const test::Test exhaustion{"whichever call for memory is refused, nothing is lost and service goes on", [] {
+  struct Tag {};
+  using V = ToyVariant<Tag>;
+  static constinit Parts<V> parts{};
+  started<V>(parts);
+  using Large = back::LargeBlocks<Parts<V>>::Large;
+  for (long n = 0; n < 12; ++n) {
+    typename Parts<V>::Bin bin;
+    std::vector<void*> runs, larges;
+    std::vector<Block*> blocks;
+    V::Pages::fail_from(n);
+    for (int step = 0, refused = 0; refused < 3 && step < 3000; ++step) {
+      refused = 0;
+      if (void* run = parts.runs.take(parts, 30000)) {
+        runs.push_back(run);
+      } else {
+        ++refused;
+      }
+      if (bin.refill(parts, 20, nullptr, 20, 32, [&](Block* block) { blocks.push_back(block); }) == 0) ++refused;
+      bool zeroed = false;
+      if (void* p = parts.large.take(parts, 300000, 16, 300000, zeroed)) {
+        larges.push_back(p);
+      } else {
+        ++refused;
+      }
+    }
+    check_equal(parts.runs.used_runs(), runs.size());
+    check_equal(parts.large.count(), larges.size());
+    check_equal(parts.pool.totals().blocks_out, blocks.size());
+    V::Pages::recover();
+    void* more = parts.runs.take(parts, 30000);
+    check(more != nullptr, "service goes on");
+    runs.push_back(more);
+    for (void* run : runs) parts.runs.give(parts, run);
+    for (Block* block : blocks) bin.give(parts, &Parts<V>::SuperSlab::around(block)->slab_of(block), block);
+    for (void* p : larges) parts.large.give(parts, static_cast<Large*>(parts.owner.region_of(p)));
+    bin.collect(parts);
+    parts.runs.collect(parts);
+    parts.regions.flush(parts.pages);
+    check_equal(parts.pool.totals().super_slabs, 0u);
+    void* whole = parts.pages.map(parts.pages.range_bytes());
+    check(whole != nullptr, "nothing is lost");
+    parts.pages.unmap(whole, parts.pages.range_bytes());
+  }
+}};
+
+}  // namespace

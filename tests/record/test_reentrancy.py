@@ -1,0 +1,32 @@
+"""Allocation in every place where a process may allocate."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from hakmem.build import Built
+
+STAGES = ["constructor", "threads", "signals", "forks", "atexit", "static destructor", "destructor"]
+
+
+def test_the_wrapper_called_itself_while_it_started(
+    kept: dict[str, Built], program: Callable[[str], Path]
+) -> None:
+    """Record, bug 20: the start of the allocator allocated, and hung or never came back.
+
+    Blocks are asked for before main, while threads end, in handlers of signals, forks and the exit.
+    """
+    for built in kept.values():
+        answer = subprocess.run(
+            [str(program("reentrant"))],
+            env={**os.environ, "LD_PRELOAD": str(built.library)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert (answer.returncode, answer.stderr) == (0, ""), built.name
+        assert answer.stdout.split("\n")[:-1] == STAGES, built.name
