@@ -1,10 +1,9 @@
-// The back's parts on a fixed arena that refuses on command: page runs, region cache, large blocks, slabs and bins.
+// The back's parts on a fixed arena that refuses on command: region cache, large blocks, slabs and bins.
 #include <hakmem/engine/parts.hpp>
 #include <hakmem/slab/bitmap.hpp>
 
 #include <algorithm>
 #include <map>
-#include <thread>
 #include <vector>
 
 #include "check.hpp"
@@ -35,157 +34,6 @@ constexpr pages::MmapOptions with(pages::Purge purge) {
   options.purge = purge;
   return options;
 }
-
-// ---- page runs ---------------------------------------------------------------------------------------------------------
-
-template <class V>
-class Runs {
- public:
-  Runs(Parts<V>& parts, std::uint64_t seed) : parts_(parts), random_(seed) {}
-
-  void run(int steps) {
-    for (int step = 0; step < steps && test::failures == 0; ++step) {
-      switch (random_.below(5)) {
-        case 0:
-        case 1: take(); break;
-        case 2: resize(); break;
-        default: give();
-      }
-      check_equal(parts_.runs.used_runs(), runs_.size());
-      if (random_.below(1000) == 0) parts_.runs.collect(parts_);
-    }
-    while (!runs_.empty()) give();
-    parts_.runs.collect(parts_);
-    check_equal(parts_.runs.used_runs(), 0u);
-    check_equal(parts_.runs.chunks(), 0u);
-  }
-
- private:
-  static constexpr std::size_t kLargest = back::PageRuns<Parts<V>>::kLargest;
-
-  void take() {
-    const std::size_t bytes = 1 + random_.below(random_.below(4) == 0 ? kLargest : 4 * base::kPage);
-    const auto start = base::address(parts_.runs.take(parts_, bytes));
-    if (start == 0) return;
-    check(start % base::kPage == 0, "page-aligned");
-    const std::size_t pages = (bytes + base::kPage - 1) / base::kPage;
-    apart(start, pages);
-    runs_[start] = pages;
-    fill(start, 0, pages);
-    found(start);
-  }
-
-  void give() {
-    if (runs_.empty()) return;
-    const auto it = some();
-    found(it->first);
-    verify(it->first, it->second);
-    parts_.runs.give(parts_, reinterpret_cast<void*>(it->first));
-    runs_.erase(it);
-  }
-
-  void resize() {
-    if (runs_.empty()) return;
-    const auto it = some();
-    const auto [start, pages] = *it;
-    const std::size_t wanted = 1 + random_.below(2 * pages);
-    if (wanted * base::kPage > kLargest) return;
-    verify(start, pages);
-    const bool done = parts_.runs.resize(parts_, reinterpret_cast<void*>(start), wanted * base::kPage);
-    check(done || wanted > pages, "a run can always be shortened");
-    if (done) {
-      it->second = wanted;
-      apart(start, wanted);
-      fill(start, std::min(pages, wanted), wanted);
-    }
-    found(start);
-    verify(start, it->second);
-  }
-
-  void found(std::uintptr_t start) {
-    const std::size_t bytes = runs_[start] * base::kPage;
-    for (const std::size_t at : {std::size_t{0}, std::size_t{1}, bytes / 2, bytes - 1}) {
-      std::byte* first = nullptr;
-      std::size_t length = 0;
-      check(parts_.runs.find_used(reinterpret_cast<void*>(start + at), first, length) || at == 0, "found from any byte");
-      if (first != nullptr) check(base::address(first) == start && length == bytes, "whole");
-    }
-  }
-  void apart(std::uintptr_t start, std::size_t pages) {
-    const auto after = runs_.upper_bound(start);
-    check(after == runs_.end() || start + pages * base::kPage <= after->first, "apart from the next");
-    const auto at = runs_.lower_bound(start);
-    check(at == runs_.begin() || std::prev(at)->first + std::prev(at)->second * base::kPage <= start, "and the one before");
-  }
-  static std::uintptr_t& word(std::uintptr_t start, std::size_t page) {
-    return *reinterpret_cast<std::uintptr_t*>(start + page * base::kPage);
-  }
-  static void fill(std::uintptr_t start, std::size_t from, std::size_t to) {
-    for (std::size_t page = from; page < to; ++page) word(start, page) = start ^ page;
-  }
-  static void verify(std::uintptr_t start, std::size_t pages) {
-    for (std::size_t page = 0; page < pages; ++page) check(word(start, page) == (start ^ page), "contents are kept");
-  }
-  std::map<std::uintptr_t, std::size_t>::iterator some() {
-    return std::next(runs_.begin(), static_cast<std::ptrdiff_t>(random_.below(runs_.size())));
-  }
-
-  Parts<V>& parts_;
-  test::Random random_;
-  std::map<std::uintptr_t, std::size_t> runs_;  // start to pages
-};
-
-template <class V>
-void runs_against_a_model() {
-  static constinit Parts<V> parts{};
-  started<V>(parts);
-  for (std::uint64_t seed = 1; seed <= 3; ++seed) Runs<V>(parts, seed).run(4000);
-  parts.regions.flush(parts.pages);
-  check_equal(parts.regions.bytes(), 0u);
-}
-
-const test::Test runs{"page runs stay apart, keep their contents, and coalesce to nothing, under every purge policy", [] {
-  struct A {};
-  struct B {};
-  struct C {};
-  runs_against_a_model<ToyVariant<A, with(pages::Purge::kNever)>>();
-  runs_against_a_model<ToyVariant<B, with(pages::Purge::kDecay)>>();
-  runs_against_a_model<ToyVariant<C, with(pages::Purge::kEager)>>();
-}};
-
-const test::Test run_threads{"threads never share a page run", [] {
-  struct Tag {};
-  using V = ToyVariant<Tag>;
-  static constinit Parts<V> parts{};
-  started<V>(parts);
-  std::vector<std::thread> team;
-  for (std::uint64_t t = 0; t < 3; ++t) {
-    team.emplace_back([t] {
-      test::Random random(t);
-      std::vector<std::uintptr_t*> mine;
-      for (int step = 0; step < 3000; ++step) {
-        if (mine.size() < 20 && random.below(2) == 0) {
-          auto* p = static_cast<std::uintptr_t*>(parts.runs.take(parts, 1 + random.below(40000)));
-          if (p == nullptr) continue;
-          *p = t;
-          mine.push_back(p);
-        } else if (!mine.empty()) {
-          std::swap(mine[random.below(mine.size())], mine.back());
-          std::byte* start = nullptr;
-          std::size_t bytes = 0;
-          check(parts.runs.find_used(reinterpret_cast<std::byte*>(mine.back()) + 1, start, bytes), "found");
-          check(reinterpret_cast<std::uintptr_t*>(start) == mine.back() && *mine.back() == t, "still this thread's");
-          parts.runs.give(parts, mine.back());
-          mine.pop_back();
-        }
-      }
-      for (auto* p : mine) parts.runs.give(parts, p);
-    });
-  }
-  for (auto& thread : team) thread.join();
-  parts.runs.collect(parts);
-  check_equal(parts.runs.chunks(), 0u);
-}};
 
 // ---- regions and large blocks ------------------------------------------------------------------------------------------
 

@@ -35,6 +35,12 @@ FOREIGN = {
 stack = [line for line in open("/proc/self/maps") if "[stack]" in line][0]
 p = int(stack.split("-")[0], 16) + 65536
 """,
+    "near a block, in what was reserved and never used": "p = engine.malloc(64) + (1 << 33)",
+    "a large block given back": """
+p = engine.malloc(5 << 20)
+engine.free(p)
+engine.collect()
+""",
     "a page behind a guard page": """
 libc.mmap.restype = ctypes.c_void_p
 page = libc.mmap(None, 8192, 3, 0x22, -1, 0)
@@ -60,6 +66,21 @@ def test_wild_addresses_are_not_owned(engine: Engine) -> None:
     assert not any(engine.owns(p) for p in WILD)
     for p in live:
         engine.free(p)
+
+
+def test_addresses_that_hold_no_block_now_are_not_owned(engine: Engine) -> None:
+    """Around the live blocks lie addresses that were asked of the system and never used, or given back."""
+    live = engine.malloc(100)
+    for _ in range(3):
+        gone = engine.malloc(5 << 20)
+        engine.write(gone, b"x" * (5 << 20))
+        engine.free(gone)
+        engine.collect()
+        assert not any(engine.owns(gone + at) for at in range(0, 5 << 20, 4096))
+    for distance in (1 << 28, 1 << 30, 1 << 33, 1 << 36, 1 << 39):
+        assert not engine.owns(live + distance) and not engine.owns(live - distance)
+    assert engine.owns(live)
+    engine.free(live)
 
 
 def test_the_programs_own_memory_is_not_owned(engine: Engine) -> None:

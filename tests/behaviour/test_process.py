@@ -58,14 +58,18 @@ use()
 FORK_AMONG_THREADS = """
 import threading
 stop = threading.Event()
-def busy():
+def busy(workload, **params):
+    given = [(name, str(value)) for name, value in {**params, "cycles": 500, "min_ms": 100}.items()]
     while not stop.is_set():
-        engine.run_workload("app", [("cycles", "3000"), ("working_set", "200"), ("passes", "1")])
-        engine.run_workload("mid_large_mt", [("cycles", "300"), ("threads", "2"), ("passes", "1")])
-threads = [threading.Thread(target=busy) for _ in range(2)]
+        engine.run_workload(workload, given)
+threads = [
+    threading.Thread(target=busy, args=("mid_large_mt",), kwargs={"threads": 2}),
+    threading.Thread(target=busy, args=("random_mixed",), kwargs={"working_set": 3000}),
+    threading.Thread(target=busy, args=("vm_mixed",), kwargs={"working_set": 8}),
+]
 for thread in threads: thread.start()
 try:
-    for _ in range(8):
+    for _ in range(15):
         forked(use)
 finally:
     stop.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +85,26 @@ def test_a_dead_threads_blocks_keep_their_contents_and_can_be_freed(
         else:
             engine.free(p)
     nothing_lost()
+
+
+def test_a_dead_threads_caches_go_back(engine: Engine) -> None:
+    """Nobody takes its heap over here: what it had cached must be back all the same."""
+
+    def work() -> None:
+        for p in [engine.malloc(n) for n in SIZES for _ in range(60)]:
+            engine.free(p)
+
+    def out() -> int:
+        engine.collect()
+        return int(engine.statistics()["slab_blocks_out"])
+
+    before = out()
+    in_threads(*[work] * 4)
+    for _ in range(200):  # the system may end a thread a little after Python
+        if out() == before:
+            break
+        time.sleep(0.005)
+    assert out() == before
 
 
 def test_threads_come_and_go_by_the_thousand_and_leave_no_heaps_behind(

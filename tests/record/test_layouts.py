@@ -1,4 +1,4 @@
-"""Bugs of the record that came from how bytes lie in a block, and from builds that differ from one another."""
+"""Bugs of the record that came from how bytes lie in a block, and from builds that differ."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class PageRuns {
     run->state = State::kUsed;
     if (pages > 1) run[pages - 1].state = State::kInside;
     ++chunk->used_runs;
-    ++used_;
+    base::relaxed_store(used_, used_ + 1);
     return address(chunk, run);
   }
 
@@ -85,7 +85,7 @@ class PageRuns {
     thread::Lock lock(mutex_);
     Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(start));
     Run* run = run_at(chunk, start);
-    --used_;
+    base::relaxed_store(used_, used_ - 1);
     --chunk->used_runs;
     std::uint16_t pages = run->pages;
     if constexpr (kPurge == pages::Purge::kEager) parts.pages.purge(start, std::size_t{pages} * base::kPage);
@@ -233,7 +233,7 @@ class PageRuns {
       parts.pages.unmap(chunk, Parts::kRegion);
       return nullptr;
     }
-    ++chunks_;
+    base::relaxed_store(chunks_, chunks_ + 1);
     chunk->next_chunk = all_;
     if (all_ != nullptr) all_->prev_chunk = chunk;
     all_ = chunk;
@@ -246,7 +246,7 @@ class PageRuns {
     remove(&chunk->runs[kFirst]);
     (chunk->prev_chunk != nullptr ? chunk->prev_chunk->next_chunk : all_) = chunk->next_chunk;
     if (chunk->next_chunk != nullptr) chunk->next_chunk->prev_chunk = chunk->prev_chunk;
-    --chunks_;
+    base::relaxed_store(chunks_, chunks_ - 1);
     parts.owner.withdraw(chunk);
     parts.regions.give(parts.pages, chunk, Parts::kRegion);
   }
@@ -270,7 +270,7 @@ class PageRuns {
 
   thread::Mutex mutex_;
   Chunk* all_ = nullptr;
-  std::size_t chunks_ = 0;
+  std::size_t chunks_ = 0;  // written under the lock, read by the statistics without it; so is used_
   std::size_t used_ = 0;
   std::uint64_t filled_ = 0;  // which bins hold a run
   std::uint64_t last_decay_ms_ = 0;

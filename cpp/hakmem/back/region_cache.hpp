@@ -48,7 +48,7 @@ class RegionCache {
       thread::Lock lock(mutex_);
       while (count_ == kEntries || bytes_ + bytes > kMostBytes) evict_oldest(pages);
       entries_[count_++] = {start, bytes, pages::now_ms()};
-      bytes_ += bytes;
+      base::relaxed_store(bytes_, bytes_ + bytes);
       decay(pages);
     }
   }
@@ -79,7 +79,7 @@ class RegionCache {
     const Entry entry = entries_[i];
     for (std::size_t j = i + 1; j < count_; ++j) entries_[j - 1] = entries_[j];
     --count_;
-    bytes_ -= entry.bytes;
+    base::relaxed_store(bytes_, bytes_ - entry.bytes);
     return entry;
   }
   void evict_oldest(Pages& pages) noexcept {
@@ -95,7 +95,7 @@ class RegionCache {
 
   thread::Mutex mutex_;
   std::size_t count_ = 0;
-  std::size_t bytes_ = 0;
+  std::size_t bytes_ = 0;  // written under the lock, read by the statistics without it
   Entry entries_[kEntries]{};
 };
 

@@ -10,6 +10,8 @@
 #include <hakmem/base/types.hpp>
 #include <hakmem/pages/options.hpp>
 #include <hakmem/pages/os_memory.hpp>
+#include <hakmem/slab/geometry.hpp>
+#include <hakmem/slab/region.hpp>
 #include <hakmem/thread/mutex.hpp>
 
 namespace hakmem::back {

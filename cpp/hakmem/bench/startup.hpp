@@ -3,6 +3,7 @@
 // `spawn_ns` is the median time from starting a process to its end, loading of libraries included.
 #pragma once
 
+#include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>

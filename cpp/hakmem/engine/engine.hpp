@@ -92,6 +92,7 @@ class Engine {
   static_assert(!kOneHeap || !requires { requires V::Thread::kCostsACall; },
                 "Engine: one heap for all threads needs no thread slot");
 
+ public:
   // Holds the process's lock where there is one heap, and is nothing elsewhere.
   struct Serial {
     HAKMEM_HOT Serial() noexcept {
@@ -102,7 +103,6 @@ class Engine {
     }
   };
 
- public:
   // True where every block is aligned as the C library's are and every foreign pointer is recognised.
   static constexpr bool kInterposable = Classes::kAlign >= base::kBlockAlign && V::Owner::kRejectsForeign;
   static constexpr bool kRejectsForeign = V::Owner::kRejectsForeign;
@@ -429,10 +429,11 @@ class Engine {
   static void* medium(std::size_t n) noexcept {
     Heap* heap = own_heap();
     if (heap == nullptr) return no_memory();
-    void* run = parts_.runs.take(parts_, (n == 0 ? 1 : n) + kPrefix);
+    const std::size_t bytes = (n == 0 ? 1 : n) + kPrefix;
+    void* run = parts_.runs.take(parts_, bytes);
     if (run == nullptr) {
       parts_.regions.flush(parts_.pages);
-      run = parts_.runs.take(parts_, n + kPrefix);
+      run = parts_.runs.take(parts_, bytes);
       if (run == nullptr) return no_memory();
     }
     heap->probe.on(Event::kMediumMalloc, 0);

@@ -62,6 +62,7 @@ template <class Engine>
 std::size_t statistics(char* text, std::size_t capacity) noexcept {
   using Classes = typename Engine::Classes;
   using Probe = typename Engine::Variant::Probe;
+  typename Engine::Serial serial;  // where threads share a heap its front and probe change under any of them
   auto& parts = Engine::parts();
   const auto slabs = parts.pool.totals();
   const auto* mine = Engine::heap();

@@ -26,7 +26,7 @@ class RangeLookup {
     Region* region = Region::around(p);
     return base::relaxed_load(region->self) == region ? region : nullptr;
   }
-  RangeView view() const noexcept { return {base_, bytes_}; }
+  RangeView view() const noexcept { return {base::relaxed_load(base_), base::relaxed_load(bytes_)}; }
 
   // Before the first heap and the first region; the page source has its range by then.
   template <class Pages>

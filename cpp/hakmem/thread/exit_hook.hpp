@@ -16,6 +16,7 @@ class ExitHook {
     if (key == 0) {
       pthread_key_t fresh;
       if (::pthread_key_create(&fresh, kOnExit) != 0) return;  // no key left: heaps of dead threads are not taken over
+      // release: pairs with the acquire above
       if (key_.compare_exchange_strong(key, fresh + 1, std::memory_order_acq_rel)) {
         key = fresh + 1;
       } else {

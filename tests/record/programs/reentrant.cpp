@@ -19,7 +19,7 @@ void say(const char* text) {
 
 // Blocks of every kind, written from end to end.
 void use() {
-  for (std::size_t n : {1u, 24u, 500u, 4000u, 50'000u, 400'000u, 2'000'000u}) {
+  for (std::size_t n : {1u, 24u, 500u, 4000u, 50'000u, 300'000u}) {
     void* p = std::malloc(n);
     if (!p) std::abort();
     std::memset(p, 0x5a, n);
@@ -73,7 +73,7 @@ int main() {
     say("atexit\n");
   });
   if (::pthread_key_create(&key, key_destructor)) return 1;
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 40; ++i) {
     std::thread([] {
       use();
       of_thread.values.push_back(2);
@@ -85,11 +85,11 @@ int main() {
   struct sigaction action {};
   action.sa_handler = on_signal;
   ::sigaction(SIGUSR1, &action, nullptr);
-  for (int i = 0; i < 100; ++i) ::raise(SIGUSR1);
+  for (int i = 0; i < 20; ++i) ::raise(SIGUSR1);
   say("signals\n");
 
   ::pthread_atfork([] { use(); }, [] { use(); }, [] { use(); });
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < 4; ++i) {
     const pid_t child = ::fork();
     if (child == 0) {
       use();

@@ -1,0 +1,70 @@
+"""Writes the headers of the variants that engine_stress.cpp is built for: every legal pair of front and remote.
+
+``python stress_variants.py FOLDER [NAME ...]`` writes ``FOLDER/<name>/hakmem_variant.hpp`` for each pair, or
+for those named, and prints the names, one a line. A pair is named ``<front>__<remote>`` after the labels of
+the sweep ``full``, whose other axes take turns, as do thread slot, guard, probe and purge policy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from hakmem import spec, sweeps
+from hakmem.errors import HakmemError, UnknownNameError
+from hakmem.spec import Variant
+
+DIGEST = "0" * 16
+
+TURNS = (
+    "thread=pthread_key",
+    "guard=checks",
+    "probe=route",
+    "pages.purge=eager",
+    "probe=counters",
+    "pages.superslab_kib=256",
+    "pages.purge=never",
+)
+
+
+def pairs() -> dict[str, Variant]:
+    """One variant for every legal pair of front and remote, by the pair's name."""
+    groups: dict[str, list[Variant]] = {}
+    for variant in sweeps.expand("full"):
+        front, *_, remote = variant.name.split("__")
+        groups.setdefault(f"{front}__{remote}", []).append(variant)
+    chosen = {}
+    for number, (name, group) in enumerate(sorted(groups.items())):
+        # sanitizers map shadow memory for whatever is reserved
+        overrides = ["pages.reserve_gib=4", TURNS[number % len(TURNS)]]
+        if name.endswith("__none") and "thread=pthread_key" in overrides:
+            overrides.remove("thread=pthread_key")
+        variant = spec.resolve(group[number % len(group)], overrides)
+        chosen[name] = Variant(name, variant.why, variant.policies)
+    return chosen
+
+
+def main() -> int:
+    """Write the headers; 2 after one line when a name is unknown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("names", nargs="*")
+    given = parser.parse_args()
+    try:
+        known = pairs()
+        names = given.names or sorted(known)
+        for name in names:
+            if name not in known:
+                raise UnknownNameError("stress variant", name, sorted(known))
+            header = given.folder / name / "hakmem_variant.hpp"
+            spec.write_if_changed(header, spec.header_text(known[name], DIGEST))
+    except (HakmemError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write("\n".join(names) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
