@@ -61,8 +61,6 @@ std::size_t os_page() noexcept { return static_cast<std::size_t>(::sysconf(_SC_P
 
 }  // namespace
 
-#define HAKMEM_EXPORT [[gnu::visibility("default")]]
-
 extern "C" {
 
 HAKMEM_EXPORT void* malloc(std::size_t n) noexcept { return Engine::malloc(n); }
@@ -142,9 +140,7 @@ HAKMEM_EXPORT void* operator new(std::size_t n, std::align_val_t a, const std::n
 }
 
 // The sized and aligned deletes take arguments that free has no use for; the calling convention lets it ignore them.
-#pragma GCC diagnostic ignored "-Wattribute-alias"
-#define HAKMEM_SAME_AS(name) HAKMEM_EXPORT [[gnu::alias(name)]]
-
+// (-Wno-attribute-alias in HakmemFlags.cmake is for these.)
 HAKMEM_SAME_AS("_Znwm") void* operator new[](std::size_t);
 HAKMEM_SAME_AS("_ZnwmRKSt9nothrow_t") void* operator new[](std::size_t, const std::nothrow_t&) noexcept;
 HAKMEM_SAME_AS("_ZnwmSt11align_val_t") void* operator new[](std::size_t, std::align_val_t);

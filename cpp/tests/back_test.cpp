@@ -1,5 +1,4 @@
 // The back's parts on a fixed arena that refuses on command: region cache, large blocks, slabs and bins.
-#include <hakmem/engine/parts.hpp>
 #include <hakmem/slab/bitmap.hpp>
 
 #include <algorithm>
@@ -17,23 +16,10 @@ using base::Block;
 using base::ClassIndex;
 using test::check;
 using test::check_equal;
+using test::Parts;
+using test::started;
 using test::ToyVariant;
-
-template <class V>
-using Parts = engine::Parts<V>;
-
-template <class V>
-Parts<V>& started(Parts<V>& parts) {
-  V::Pages::recover();
-  check(parts.pages.reserve() && parts.owner.start(parts.pages));
-  return parts;
-}
-
-constexpr pages::MmapOptions with(pages::Purge purge) {
-  pages::MmapOptions options = test::kToyPages;
-  options.purge = purge;
-  return options;
-}
+using test::with;
 
 // ---- regions and large blocks ------------------------------------------------------------------------------------------
 

@@ -182,7 +182,7 @@ const test::Test hands{"blocks change hands between threads and keep their conte
   });
   in_threads(kThreads, [](unsigned t) {
     test::Random random(t);
-    churn(random, 20000 * rounds);
+    churn(random, 60000 * rounds);
   });
   done = true;
   watcher.join();
@@ -192,7 +192,7 @@ const test::Test hands{"blocks change hands between threads and keep their conte
 const test::Test producers{"one thread allocates, another frees", [] {
   in_threads(kThreads, [](unsigned t) {
     test::Random random(100 + t);
-    for (int step = 0; step < 20000 * rounds; ++step) {
+    for (int step = 0; step < 60000 * rounds; ++step) {
       drop(exchange.swap(random, t % 2 == 0 ? sealed(Engine::malloc(64), 64) : nullptr));
     }
   });
@@ -200,7 +200,7 @@ const test::Test producers{"one thread allocates, another frees", [] {
 }};
 
 const test::Test generations{"threads die with blocks in their caches, and their heaps are taken over", [] {
-  for (int generation = 0; generation < 30 * rounds; ++generation) {
+  for (int generation = 0; generation < 60 * rounds; ++generation) {
     in_threads(kThreads, [generation](unsigned t) {
       test::Random random(static_cast<std::uint64_t>(generation) * kThreads + t);
       churn(random, 300);

@@ -1,6 +1,4 @@
 // Page runs on a fixed arena against a model of intervals, then with many threads.
-#include <hakmem/engine/parts.hpp>
-
 #include <algorithm>
 #include <map>
 #include <thread>
@@ -15,23 +13,10 @@ namespace {
 using namespace hakmem;
 using test::check;
 using test::check_equal;
+using test::Parts;
+using test::started;
 using test::ToyVariant;
-
-template <class V>
-using Parts = engine::Parts<V>;
-
-template <class V>
-Parts<V>& started(Parts<V>& parts) {
-  V::Pages::recover();
-  check(parts.pages.reserve() && parts.owner.start(parts.pages));
-  return parts;
-}
-
-constexpr pages::MmapOptions with(pages::Purge purge) {
-  pages::MmapOptions options = test::kToyPages;
-  options.purge = purge;
-  return options;
-}
+using test::with;
 
 template <class V>
 class Runs {

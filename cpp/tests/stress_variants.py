@@ -1,4 +1,4 @@
-"""Writes the headers of the variants that engine_stress.cpp is built for: every legal pair of front and remote.
+"""Writes the headers of what engine_stress.cpp is built for: every legal pair of front and remote.
 
 ``python stress_variants.py FOLDER [NAME ...]`` writes ``FOLDER/<name>/hakmem_variant.hpp`` for each pair, or
 for those named, and prints the names, one a line. A pair is named ``<front>__<remote>`` after the labels of

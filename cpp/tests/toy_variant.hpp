@@ -4,6 +4,7 @@
 
 #include <hakmem/back/superslab.hpp>
 #include <hakmem/classes/geometric4.hpp>
+#include <hakmem/engine/parts.hpp>
 #include <hakmem/front/unified.hpp>
 #include <hakmem/guard/none.hpp>
 #include <hakmem/owner/mask.hpp>
@@ -13,6 +14,8 @@
 #include <hakmem/remote/adopt.hpp>
 #include <hakmem/slab/freelist.hpp>
 #include <hakmem/thread/tls_pointer.hpp>
+
+#include "check.hpp"
 
 namespace hakmem::test {
 
@@ -34,5 +37,22 @@ struct ToyVariant {
   using Probe = probe::None;
   using Back = back::SuperSlab;
 };
+
+constexpr pages::MmapOptions with(pages::Purge purge) {
+  pages::MmapOptions options = kToyPages;
+  options.purge = purge;
+  return options;
+}
+
+template <class V>
+using Parts = engine::Parts<V>;
+
+// The parts of a variant without an engine around them.
+template <class V>
+Parts<V>& started(Parts<V>& parts) {
+  V::Pages::recover();
+  check(parts.pages.reserve() && parts.owner.start(parts.pages));
+  return parts;
+}
 
 }  // namespace hakmem::test

@@ -533,6 +533,20 @@ ILLEGAL_PAIRS: tuple[IllegalPair, ...] = (
         lambda owner, back: back.kind == "direct" and owner.kind == "header",
     ),
     IllegalPair(
+        ("classes", "owner"),
+        "pow2 with smallest = 8",
+        "header",
+        "a header needs 16-byte blocks",
+        lambda classes, owner: owner.kind == "header" and dict(classes.options).get("smallest") == 8,
+    ),
+    IllegalPair(
+        ("pages", "back"),
+        "mmap_thp",
+        "direct",
+        "every block is its own mapping; a huge page for each would fill the memory",
+        lambda pages, back: back.kind == "direct" and pages.kind == "mmap_thp",
+    ),
+    IllegalPair(
         ("classes", "pages"),
         "geometric4 or pow2 with largest > superslab_kib * 128",
         "that superslab_kib",

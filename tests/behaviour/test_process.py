@@ -16,8 +16,8 @@ WORK = """
 import os, signal, warnings
 warnings.simplefilter("ignore")  # newer Pythons warn of forks among threads, which is what is tested
 SIZES = (1, 16, 100, 1000, 5000, 40000, 100000, 600000, 3 << 20)
-def use():
-    blocks = [(engine.malloc(n), n) for n in SIZES for _ in range(20)]
+def use(count=10):
+    blocks = [(engine.malloc(n), n) for n in SIZES for _ in range(count)]
     for p, n in blocks:
         engine.write(p, b"c" * n)
     for p, n in blocks:
@@ -59,18 +59,17 @@ FORK_AMONG_THREADS = """
 import threading
 stop = threading.Event()
 def busy(workload, **params):
-    given = [(name, str(value)) for name, value in {**params, "cycles": 500, "min_ms": 100}.items()]
+    given = [(name, str(value)) for name, value in {**params, "cycles": 500, "min_ms": 20}.items()]
     while not stop.is_set():
         engine.run_workload(workload, given)
 threads = [
-    threading.Thread(target=busy, args=("mid_large_mt",), kwargs={"threads": 2}),
+    threading.Thread(target=busy, args=("mid_large_mt",), kwargs={"threads": 1}),
     threading.Thread(target=busy, args=("random_mixed",), kwargs={"working_set": 3000}),
-    threading.Thread(target=busy, args=("vm_mixed",), kwargs={"working_set": 8}),
 ]
 for thread in threads: thread.start()
 try:
-    for _ in range(15):
-        forked(use)
+    for _ in range(10):
+        forked(lambda: use(2))
 finally:
     stop.set()
     for thread in threads: thread.join()

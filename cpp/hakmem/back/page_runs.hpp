@@ -24,6 +24,7 @@ class PageRuns {
     Run* next;
     Run* prev;
     std::uint16_t pages;
+    std::uint16_t block;  // where in a used one the program's block begins, in units of 16 bytes
     State state;
     bool dirty;
   };
@@ -62,22 +63,27 @@ class PageRuns {
     }
     run->pages = pages;
     run->state = State::kUsed;
+    run->block = Parts::kPrefix / 16;
     if (pages > 1) run[pages - 1].state = State::kInside;
     ++chunk->used_runs;
     base::relaxed_store(used_, used_ + 1);
     return address(chunk, run);
   }
 
-  // The run that holds p, a pointer into its first pages. False: there is none in use.
-  bool find_used(const void* p, std::byte*& start, std::size_t& bytes) noexcept {
+  // The program's block in p's run now begins at p, behind its start: an aligned block.
+  void set_block(void* p) noexcept {
+    std::byte* start;
+    std::size_t bytes;
+    if (!find_run(p, start, bytes)) return;
     Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(p));
-    std::size_t i = (base::address(p) - base::address(chunk)) / base::kPage;
-    if (i < kFirst || i >= kPages) return false;
-    while (i > kFirst && chunk->runs[i].state == State::kInside) --i;
-    if (chunk->runs[i].state != State::kUsed) return false;
-    start = address(chunk, &chunk->runs[i]);
-    bytes = std::size_t{chunk->runs[i].pages} * base::kPage;
-    return true;
+    run_at(chunk, start)->block = static_cast<std::uint16_t>((base::address(p) - base::address(start)) / 16);
+  }
+
+  // The run whose block begins at p. False: none does.
+  bool find_used(const void* p, std::byte*& start, std::size_t& bytes) noexcept {
+    if (!find_run(p, start, bytes)) return false;
+    Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(p));
+    return base::address(p) == base::address(start) + std::size_t{run_at(chunk, start)->block} * 16;
   }
 
   // `start` is a run in use, as find_used() gave it.
@@ -166,6 +172,18 @@ class PageRuns {
   thread::Mutex& mutex() noexcept { return mutex_; }
 
  private:
+  // The run in use that holds p.
+  static bool find_run(const void* p, std::byte*& start, std::size_t& bytes) noexcept {
+    Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(p));
+    std::size_t i = (base::address(p) - base::address(chunk)) / base::kPage;
+    if (i < kFirst || i >= kPages) return false;
+    while (i > kFirst && chunk->runs[i].state == State::kInside) --i;
+    if (chunk->runs[i].state != State::kUsed) return false;
+    start = address(chunk, &chunk->runs[i]);
+    bytes = std::size_t{chunk->runs[i].pages} * base::kPage;
+    return true;
+  }
+
   // Bins: exact up to 32 pages, then four per doubling.
   static constexpr unsigned kBins = 32 + 4 * 6;
   static unsigned bin_of(unsigned pages) noexcept {

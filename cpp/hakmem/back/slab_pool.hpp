@@ -37,7 +37,7 @@ class SlabPool {
     if (super == nullptr) {
       super = map(parts);
       if (super == nullptr) return nullptr;
-      unit = 0;
+      unit = SuperSlab::first_unit();
     }
     const std::uint64_t mask = mask_of(unit, units);
     super->free_units &= ~mask;
@@ -75,7 +75,7 @@ class SlabPool {
       super->dirty_units |= mask_of(unit, units);
       super->dirty_since_ms = pages::now_ms();
     }
-    if (super->free_units == SuperSlab::kAllUnits) {
+    if (super->free_units == SuperSlab::all_units()) {
       unlink(super, open_);
       parts.owner.withdraw(super);
       parts.regions.give(parts.pages, super, Parts::kRegion);
@@ -92,7 +92,7 @@ class SlabPool {
     for (SuperSlab* list : {open_, full_}) {
       for (SuperSlab* s = list; s != nullptr; s = s->next) {
         ++t.super_slabs;
-        for (unsigned u = 0; u < SuperSlab::kUnits;) {
+        for (unsigned u = SuperSlab::first_unit(); u < SuperSlab::kUnits;) {
           if (s->free_units >> u & 1) {
             ++u;
             continue;
@@ -110,8 +110,9 @@ class SlabPool {
   // A slab holds at least eight blocks where its SuperSlab is long enough for them.
   static constexpr unsigned units_of(base::ClassIndex c) noexcept {
     const std::size_t wanted = Classes::block_size(c) * 8 > base::kUnit ? Classes::block_size(c) * 8 : base::kUnit;
-    const std::size_t bytes = wanted < Parts::kRegion ? wanted : Parts::kRegion;
-    return static_cast<unsigned>((bytes + base::kUnit - 1) / base::kUnit);
+    const std::size_t units = (wanted + base::kUnit - 1) / base::kUnit;
+    const std::size_t most = SuperSlab::kUnits - SuperSlab::first_unit();
+    return static_cast<unsigned>(units < most ? units : most);
   }
   static constexpr std::uint64_t mask_of(unsigned unit, unsigned units) noexcept {
     return (units == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << units) - 1) << unit;

@@ -79,6 +79,10 @@ class Engine {
   static_assert(!kDirect || kPrefix == 0,
                 "Engine: direct goes without header: every block is its own mapping; there is no class to write before it");
 
+  static_assert(!kDirect || !V::Pages::kHugePages,
+                "Engine: direct goes without mmap_thp: every block is its own mapping; a huge page for each would fill "
+                "the memory");
+
   template <class Slot, bool>
   struct SlotOf {
     using Type = typename Slot::template Type<Heap>;
@@ -179,7 +183,7 @@ class Engine {
       void* p = allocate(n + align);
       if (p == nullptr) return nullptr;
       void* q = reinterpret_cast<void*>(base::align_up(base::address(p), align));
-      if (q != p) parts_.owner.stamp(q, 0);
+      if (q != p) move_start(p, q);
       return q;
     } else {
       if (align > base::kPage) return map_large(n, align, n, zeroed);
@@ -205,15 +209,7 @@ class Engine {
   // The calling thread's caches go back to their slabs; what is empty then goes back to the system.
   static void collect() noexcept {
     Serial serial;
-    if (Heap* heap = Slot::current(); heap != &Heap::sentinel) empty(heap);
-    if constexpr (!kOwned) {
-      for (ClassIndex c = 1; c <= Classes::kCount; ++c) {
-        thread::Lock lock(parts_.shared[c].mutex);
-        parts_.shared[c].bin.collect(parts_);
-      }
-    }
-    parts_.runs.collect(parts_);
-    parts_.regions.flush(parts_.pages);
+    reclaim();
   }
 
   // To be called around fork(): no lock of the engine may be held by a thread that the child does not have.
@@ -278,9 +274,7 @@ class Engine {
     const ClassIndex c = Classes::class_of((n == 0 ? 1 : n) + kPrefix);
     Block* block = fetch(heap, c);
     if (block == nullptr) {
-      // out of memory: what lies idle in caches may do
-      empty(heap);
-      parts_.regions.flush(parts_.pages);
+      reclaim();
       block = fetch(heap, c);
       if (block == nullptr) return no_memory();
     }
@@ -432,7 +426,7 @@ class Engine {
     const std::size_t bytes = (n == 0 ? 1 : n) + kPrefix;
     void* run = parts_.runs.take(parts_, bytes);
     if (run == nullptr) {
-      parts_.regions.flush(parts_.pages);
+      reclaim();
       run = parts_.runs.take(parts_, bytes);
       if (run == nullptr) return no_memory();
     }
@@ -448,9 +442,7 @@ class Engine {
     if (heap == nullptr) return no_memory();
     void* p = parts_.large.take(parts_, n, align, room, zeroed);
     if (p == nullptr) {
-      empty(heap);
-      parts_.runs.collect(parts_);
-      parts_.regions.flush(parts_.pages);
+      reclaim();
       p = parts_.large.take(parts_, n, align, n, zeroed);
       if (p == nullptr) return no_memory();
     }
@@ -468,9 +460,6 @@ class Engine {
         std::byte* start;
         std::size_t bytes;
         if (!parts_.runs.find_used(p, start, bytes)) return invalid_free(p);
-        if constexpr (kPrefix == 0) {
-          if (start != p) return invalid_free(p);
-        }
         count(Event::kMediumFree);
         return parts_.runs.give(parts_, start);
       }
@@ -488,11 +477,11 @@ class Engine {
   // A block that another heap owns, or an aligned block inside one of ours.
   static void free_in_slab(SuperSlab* super, void* p) noexcept {
     if (super->tag_of(p) == 0) return invalid_free(p);
+    if constexpr (kGuarded) {
+      if (!mark_free(p)) return invalid_free(p);
+    }
     Slab& slab = super->slab_of(p);
     Block* block = block_of(slab, p);
-    if constexpr (kGuarded) {
-      if (!mark_free(block)) return invalid_free(p);
-    }
     const ClassIndex c = slab.size_class;
     Heap* heap = own_heap();
     if constexpr (kOwned) {
@@ -537,9 +526,21 @@ class Engine {
     auto* super = SuperSlab::around(p);
     super->guard.set(base::address(p) - base::address(super));
   }
+  // False: no live block of a slab begins at p. A header's tag may be the program's own data, so the region is asked.
   HAKMEM_HOT static bool mark_free(void* p) noexcept {
     auto* super = SuperSlab::around(p);
+    if (parts_.owner.region_of(p) != super || super->kind != slab::RegionKind::kSlabs) return false;
     return super->guard.clear(base::address(p) - base::address(super));
+  }
+
+  // The block that began at p is known to the program by q, inside it, from now on.
+  static void move_start(void* p, void* q) noexcept {
+    parts_.owner.stamp(q, 0);
+    if (SuperSlab::around(p)->kind == slab::RegionKind::kRuns) return parts_.runs.set_block(q);
+    if constexpr (kGuarded) {
+      mark_free(p);
+      mark_live(q);
+    }
   }
 
   static std::size_t size_of(const void* p) noexcept {
@@ -661,6 +662,19 @@ class Engine {
     thread::Lock lock(heaps_mutex_);
     heap->next_abandoned = abandoned_;
     abandoned_ = heap;
+  }
+
+  // What lies idle in this thread's caches and in the shared ones goes back to the system.
+  static void reclaim() noexcept {
+    if (Heap* heap = Slot::current(); heap != &Heap::sentinel) empty(heap);
+    if constexpr (!kOwned) {
+      for (ClassIndex c = 1; c <= Classes::kCount; ++c) {
+        thread::Lock lock(parts_.shared[c].mutex);
+        parts_.shared[c].bin.collect(parts_);
+      }
+    }
+    parts_.runs.collect(parts_);
+    parts_.regions.flush(parts_.pages);
   }
 
   // All that the heap's caches hold goes back to slabs, and its empty slabs to the pool.

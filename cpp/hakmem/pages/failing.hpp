@@ -11,6 +11,7 @@ namespace hakmem::pages {
 template <class Inner>
 struct Failing {
   static constexpr auto kOptions = Inner::kOptions;
+  static constexpr bool kHugePages = Inner::kHugePages;
 
   class Type : public Inner::Type {
     using Base = typename Inner::Type;

@@ -29,6 +29,7 @@ template <std::size_t kBytes, class Tag, MmapOptions O = MmapOptions{}>
 struct FixedArena {
   static_assert(O.valid(), "FixedArena: an option is out of its range");
   static constexpr MmapOptions kOptions = O;
+  static constexpr bool kHugePages = false;
   using Type = Range<StaticMemory<kBytes, Tag>, std::size_t{O.superslab_kib} << 10, kBytes>;
 };
 

@@ -12,6 +12,7 @@ template <MmapOptions O = MmapOptions{}>
 struct MmapThp {
   static_assert(O.valid(), "MmapThp: an option is out of its range");
   static constexpr MmapOptions kOptions = O;
+  static constexpr bool kHugePages = true;
   using Type = Range<OsMemory<MADV_HUGEPAGE>, std::size_t{O.superslab_kib} << 10, std::size_t{O.reserve_gib} << 30>;
 };
 

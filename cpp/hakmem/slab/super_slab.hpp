@@ -41,9 +41,7 @@ struct SuperSlab : Region<kRegion> {
   static constexpr std::size_t kUnits = Region<kRegion>::kUnits;
   static_assert(kUnits <= 64, "SuperSlab: at most 64 units, so 4 MiB");
 
-  static constexpr std::uint64_t kAllUnits = kUnits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << kUnits) - 1;
-
-  std::uint64_t free_units = kAllUnits;
+  std::uint64_t free_units = all_units();
   std::uint64_t dirty_units = 0;       // free, yet still resident
   std::uint64_t dirty_since_ms = 0;
   SuperSlab* next = nullptr;           // in the pool's lists
@@ -53,13 +51,19 @@ struct SuperSlab : Region<kRegion> {
   [[no_unique_address]] GuardMap guard{};
 
   static constexpr std::size_t header_bytes() noexcept { return base::align_up(sizeof(SuperSlab), base::kPage); }
+  // The header may be longer than a unit: slabs begin in the unit where it ends.
+  static constexpr std::size_t first_unit() noexcept { return header_bytes() / base::kUnit; }
+  static constexpr std::uint64_t all_units() noexcept {
+    static_assert(header_bytes() + 16384 <= kRegion, "SuperSlab: the header leaves too little of a region");
+    return (kUnits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << kUnits) - 1) >> first_unit() << first_unit();
+  }
 
   HAKMEM_HOT static SuperSlab* around(const void* p) noexcept {
     return static_cast<SuperSlab*>(Region<kRegion>::around(p));
   }
   HAKMEM_HOT SlabType& slab_of(const void* p) noexcept { return slabs[head[Region<kRegion>::unit_of(p)]]; }
   std::byte* unit_start(std::size_t unit) noexcept {
-    return reinterpret_cast<std::byte*>(this) + (unit == 0 ? header_bytes() : unit * base::kUnit);
+    return reinterpret_cast<std::byte*>(this) + (unit == first_unit() ? header_bytes() : unit * base::kUnit);
   }
 };
 
