@@ -1,7 +1,8 @@
 """Golden tables: the instruction shape of malloc and free in every kept variant's malloc library.
 
 The hot path is what falls through from the entry of ``malloc`` or ``free`` to its first ``ret``, with
-unconditional jumps followed; every conditional jump on it is taken to fall through. Tables are kept per
+unconditional jumps followed; every conditional jump on it is taken to fall through. A variant without a cache
+has no such path: its walk may end where it would go round a loop again. Tables are kept per
 compiler (``tests/golden/gcc-12.json``); a change is a diff that somebody reviews.
 ``python -m hakmem.golden`` compares, ``--update`` writes.
 """
@@ -27,7 +28,6 @@ FORBIDDEN_IMPORTS = frozenset(
     {"malloc", "free", "calloc", "realloc", "aligned_alloc", "posix_memalign", "memalign"}
     | {"dlsym", "dlvsym", "getenv", "secure_getenv", "__tls_get_addr"}
 )
-_MOST_INSTRUCTIONS = 2000
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,9 @@ def hot_path(code: bytes, base: int, entry: int) -> Shape:
 
 def _walk(code: bytes, base: int, entry: int) -> Iterator[_Instruction]:
     at = entry
-    for _ in range(_MOST_INSTRUCTIONS):
+    seen: set[int] = set()
+    while at not in seen:
+        seen.add(at)
         step = _decode(code[at - base : at - base + 16], at)
         if step.mnemonic == "jmp" and step.target is not None:
             yield step
@@ -105,7 +107,6 @@ def _walk(code: bytes, base: int, entry: int) -> Iterator[_Instruction]:
         if step.mnemonic in ("ret", "repz ret", "bnd ret", "jmp", "ud2", "hlt"):
             return
         at = step.after
-    raise HakmemError(f"no return within {_MOST_INSTRUCTIONS} instructions from {entry:#x}")
 
 
 def _decode(code: bytes, address: int) -> _Instruction:
