@@ -23,7 +23,7 @@ SANITIZERS = {"asan": "AddressSanitizer", "tsan": "ThreadSanitizer", "ubsan": "U
 ENVIRONMENT = Path(".nox") / "hakmem"
 PROGRAMS = ENVIRONMENT / "bin"
 HAKMEM = ("python", "-m", "hakmem")
-MINUTES = {"pick": 30, "matrix": 120, "tests": 30}
+MINUTES = {"pick": 30, "matrix": 120, "soak": 120, "tests": 60}
 
 nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["lint", "tests"]
@@ -123,6 +123,14 @@ def golden(session: nox.Session) -> None:
     """Compare the instruction shape of every kept variant's malloc and free with the committed tables."""
     _compiler(session)
     _replay(session, ("python", "-m", "hakmem.golden", *session.posargs))
+
+
+@nox.session(venv_backend="none", tags=["slow"])
+def soak(session: nox.Session) -> None:
+    """Run every kept variant through 10 million cycles at each working set and seed, contents checked."""
+    _compiler(session)
+    soak = ("python", "-m", "pytest", "tests/record/test_soak.py", "--cycles", "10000000")
+    _replay(session, (*soak, *session.posargs))
 
 
 @nox.session(venv_backend="none", tags=["main"])

@@ -634,14 +634,14 @@ class Engine {
 
   // Under heaps_mutex_.
   static Heap* new_heap() noexcept {
-    static_assert(sizeof(Heap) <= P::kRegion / 2, "Engine: a heap must fit half a region; use fewer slots or a larger SuperSlab");
     constexpr std::size_t kBytes = base::align_up(sizeof(Heap), 128);
+    constexpr std::size_t kChunk = base::align_up(kBytes, P::kRegion);
     if (!parts_.pages.reserve() || !parts_.owner.start(parts_.pages)) return nullptr;
     if (heap_room_ < kBytes) {
-      void* memory = parts_.pages.map(P::kRegion);
+      void* memory = parts_.pages.map(kChunk);
       if (memory == nullptr) return nullptr;
       next_heap_ = static_cast<std::byte*>(memory);
-      heap_room_ = P::kRegion;
+      heap_room_ = kChunk;
     }
     auto* heap = new (next_heap_) Heap{};
     next_heap_ += kBytes;

@@ -1,5 +1,5 @@
 // Page source that refuses on command: for tests of what a caller does when memory runs out. Wraps another source.
-// Any thread. `fail_from(n)`: the n-th map or extend from now on is refused, and all after it; `recover()` ends that.
+// Any thread. `fail_from(n)`: n more calls of map or extend succeed, all after them are refused; `recover()` ends that.
 #pragma once
 
 #include <atomic>
