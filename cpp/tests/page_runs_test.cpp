@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "check.hpp"
@@ -84,11 +85,13 @@ class Runs {
 
   void found(std::uintptr_t start) {
     const std::size_t bytes = runs_[start] * base::kPage;
-    for (const std::size_t at : {std::size_t{0}, std::size_t{1}, bytes / 2, bytes - 1}) {
+    constexpr std::size_t kBegin = std::remove_reference_t<decltype(parts_)>::kPrefix;
+    for (const std::size_t at : {kBegin, kBegin + 1, kBegin + 16, bytes / 2, bytes - 1}) {
       std::byte* first = nullptr;
       std::size_t length = 0;
-      check(parts_.runs.find_used(reinterpret_cast<void*>(start + at), first, length) || at == 0, "found from any byte");
-      if (first != nullptr) check(base::address(first) == start && length == bytes, "whole");
+      const bool found = parts_.runs.find_used(reinterpret_cast<void*>(start + at), first, length);
+      check(found == (at == kBegin), "found from where its block begins and from nowhere else");
+      if (found) check(base::address(first) == start && length == bytes, "whole");
     }
   }
   void apart(std::uintptr_t start, std::size_t pages) {
@@ -153,7 +156,8 @@ const test::Test run_threads{"threads never share a page run", [] {
           std::swap(mine[random.below(mine.size())], mine.back());
           std::byte* start = nullptr;
           std::size_t bytes = 0;
-          check(parts.runs.find_used(reinterpret_cast<std::byte*>(mine.back()) + 1, start, bytes), "found");
+          constexpr std::size_t kBegin = std::remove_reference_t<decltype(parts)>::kPrefix;
+          check(parts.runs.find_used(reinterpret_cast<std::byte*>(mine.back()) + kBegin, start, bytes), "found");
           check(reinterpret_cast<std::uintptr_t*>(start) == mine.back() && *mine.back() == t, "still this thread's");
           parts.runs.give(parts, mine.back());
           mine.pop_back();
