@@ -7,7 +7,7 @@ set(HAKMEM_CORE_FLAGS
     -std=c++20 -O2 -fPIC -fvisibility=hidden -fno-plt -fno-semantic-interposition -fcf-protection=none
     -fno-stack-protector -fno-exceptions -fno-rtti -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc
     -fno-builtin-free -fno-builtin-aligned_alloc -fno-builtin-memalign -fno-builtin-posix_memalign -Wall -Wextra
-    -Werror -Wno-attribute-alias)
+    -Werror -Wno-attribute-alias -Wno-missing-attributes)
 
 # Linking a malloc library.
 set(HAKMEM_LIBRARY_LINK_FLAGS

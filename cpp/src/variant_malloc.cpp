@@ -2,6 +2,7 @@
 // Imports neither an allocator nor the C++ runtime: what operator new needs of it is found only where it is loaded.
 #include <hakmem_variant.hpp>
 
+#include <malloc.h>
 #include <pthread.h>
 
 #include <cerrno>
@@ -36,8 +37,18 @@ struct Id {
 };
 constexpr Id kId{hakmem::Variant::kName, hakmem::Variant::kDigest};
 
-[[gnu::constructor]] void register_fork_handlers() noexcept {
+}  // namespace
+
+// This library's own free, whatever the process's is.
+extern "C" [[gnu::alias("free"), gnu::visibility("hidden")]] void own_free(void*) noexcept;
+
+namespace {
+
+// Where the process's malloc is another one (this library was opened late, for itself), foreign pointers are that one's.
+// The dynamic linker has said which it is: no look-up is needed.
+[[gnu::constructor]] void open_library() noexcept {
   ::pthread_atfork(Engine::before_fork, Engine::after_fork, Engine::after_fork);
+  if (&::free != &own_free) Engine::hand_foreign_to({::free, ::realloc, ::malloc_usable_size});
 }
 
 // operator new: asks the program's handler for memory until there is some or it gives up.
@@ -109,6 +120,9 @@ HAKMEM_EXPORT int malloc_trim(std::size_t) noexcept {
   return Engine::parts().pages.os_purges() != before;
 }
 
+// What a variant does is fixed when it is built: every parameter is accepted, as glibc accepts those it does not know.
+HAKMEM_EXPORT int mallopt(int, int) noexcept { return 1; }
+
 HAKMEM_EXPORT const char* hakmem_id() noexcept { return kId.text; }
 HAKMEM_EXPORT const char* hakmem_policy_set() noexcept { return hakmem::Variant::kPolicySet; }
 HAKMEM_EXPORT int hakmem_owns(const void* p) noexcept { return Engine::owns(p); }
@@ -140,13 +154,28 @@ HAKMEM_EXPORT void* operator new(std::size_t n, std::align_val_t a, const std::n
 }
 
 // The sized and aligned deletes take arguments that free has no use for; the calling convention lets it ignore them.
-// (-Wno-attribute-alias in HakmemFlags.cmake is for these.)
+// (-Wno-attribute-alias and -Wno-missing-attributes in HakmemFlags.cmake are for these.)
 HAKMEM_SAME_AS("_Znwm") void* operator new[](std::size_t);
 HAKMEM_SAME_AS("_ZnwmRKSt9nothrow_t") void* operator new[](std::size_t, const std::nothrow_t&) noexcept;
 HAKMEM_SAME_AS("_ZnwmSt11align_val_t") void* operator new[](std::size_t, std::align_val_t);
 HAKMEM_SAME_AS("_ZnwmSt11align_val_tRKSt9nothrow_t")
 void* operator new[](std::size_t, std::align_val_t, const std::nothrow_t&) noexcept;
-extern "C" HAKMEM_SAME_AS("free") void cfree(void*) noexcept;
+extern "C" {
+HAKMEM_SAME_AS("free") void cfree(void*) noexcept;
+HAKMEM_SAME_AS("free") void free_sized(void*, std::size_t) noexcept;                       // C23
+HAKMEM_SAME_AS("free") void free_aligned_sized(void*, std::size_t, std::size_t) noexcept;  // C23
+// Under these names glibc's malloc is reached around whatever stands before it; a block of one must fit the other's free.
+HAKMEM_SAME_AS("malloc") void* __libc_malloc(std::size_t) noexcept;
+HAKMEM_SAME_AS("free") void __libc_free(void*) noexcept;
+HAKMEM_SAME_AS("calloc") void* __libc_calloc(std::size_t, std::size_t) noexcept;
+HAKMEM_SAME_AS("realloc") void* __libc_realloc(void*, std::size_t) noexcept;
+HAKMEM_SAME_AS("reallocarray") void* __libc_reallocarray(void*, std::size_t, std::size_t) noexcept;
+HAKMEM_SAME_AS("memalign") void* __libc_memalign(std::size_t, std::size_t) noexcept;
+HAKMEM_SAME_AS("valloc") void* __libc_valloc(std::size_t) noexcept;
+HAKMEM_SAME_AS("pvalloc") void* __libc_pvalloc(std::size_t) noexcept;
+HAKMEM_SAME_AS("posix_memalign") int __posix_memalign(void**, std::size_t, std::size_t) noexcept;
+HAKMEM_SAME_AS("mallopt") int __libc_mallopt(int, int) noexcept;
+}
 HAKMEM_SAME_AS("free") void operator delete(void*) noexcept;
 HAKMEM_SAME_AS("free") void operator delete[](void*) noexcept;
 HAKMEM_SAME_AS("free") void operator delete(void*, const std::nothrow_t&) noexcept;

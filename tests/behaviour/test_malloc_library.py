@@ -153,3 +153,61 @@ def test_freeing_what_is_foreign_names_the_pointer(built: Built, library: Path) 
     answer = run(library, [sys.executable, "-I", "-S", "-c", text])
     assert answer.returncode == -6
     assert answer.stderr == "hakmem: free of 0xdead0000 which this allocator does not own\n"
+
+
+def test_a_library_opened_late_hands_foreign_blocks_to_the_process_s_malloc(library: Path) -> None:
+    text = f"""
+import ctypes
+pointer, size = ctypes.c_void_p, ctypes.c_size_t
+process, late = ctypes.CDLL(None), ctypes.CDLL({str(library)!r})
+for functions in process, late:
+    functions.malloc.restype = functions.realloc.restype = pointer
+    functions.malloc.argtypes = [size]
+    functions.realloc.argtypes = [pointer, size]
+    functions.free.argtypes = functions.malloc_usable_size.argtypes = [pointer]
+    functions.malloc_usable_size.restype = size
+late.hakmem_owns.argtypes = [pointer]
+for n in (1, 100, 5000, 1 << 20):
+    p = process.malloc(n)
+    assert not late.hakmem_owns(p)
+    assert late.malloc_usable_size(p) == process.malloc_usable_size(p) >= n
+    ctypes.memset(p, 7, n)
+    q = late.realloc(p, 2 * n)
+    assert not late.hakmem_owns(q) and ctypes.string_at(q, n) == bytes([7]) * n
+    late.free(q)
+    own = late.malloc(n)
+    assert late.hakmem_owns(own)
+    late.free(own)
+"""
+    answer = run(None, [sys.executable, "-I", "-S", "-c", text])
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_the_names_around_malloc_lead_to_the_same_blocks(library: Path) -> None:
+    text = """
+import ctypes
+pointer, size = ctypes.c_void_p, ctypes.c_size_t
+program = ctypes.CDLL(None)
+program.hakmem_owns.argtypes = program.free.argtypes = program.__libc_free.argtypes = [pointer]
+program.free_sized.argtypes, program.free_aligned_sized.argtypes = [pointer, size], [pointer, size, size]
+def block(name, *arguments):
+    function = getattr(program, name)
+    function.restype, function.argtypes = pointer, [size] * len(arguments)
+    p = function(*arguments)
+    assert program.hakmem_owns(p), name
+    return p
+program.free(block("__libc_malloc", 100))
+program.free(block("__libc_calloc", 10, 10))
+program.free(block("__libc_memalign", 64, 100))
+program.free(block("__libc_valloc", 100))
+program.free(block("__libc_pvalloc", 100))
+program.__libc_realloc.restype, program.__libc_realloc.argtypes = pointer, [pointer, size]
+p = program.__libc_realloc(block("malloc", 100), 100_000)
+assert program.hakmem_owns(p)
+program.__libc_free(p)
+program.free_sized(block("malloc", 100), 100)
+program.free_aligned_sized(block("aligned_alloc", 64, 128), 64, 128)
+assert program.mallopt(-3, 1 << 20) == 1
+"""
+    answer = run(library, [sys.executable, "-I", "-S", "-c", text])
+    assert (answer.returncode, answer.stderr) == (0, "")

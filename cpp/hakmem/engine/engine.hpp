@@ -143,6 +143,7 @@ class Engine {
   static void* realloc(void* p, std::size_t n) noexcept {
     Serial serial;
     if (p == nullptr) return allocate(n);
+    if (next_.realloc != nullptr && !owns(p)) return next_.realloc(p, n);
     if (n == 0) {
       release(p);
       return nullptr;
@@ -211,6 +212,14 @@ class Engine {
     Serial serial;
     reclaim();
   }
+
+  // The allocator that gets foreign pointers; without one they end the process. Before other threads start.
+  struct Next {
+    void (*free)(void*) = nullptr;
+    void* (*realloc)(void*, std::size_t) = nullptr;
+    std::size_t (*usable_size)(void*) = nullptr;
+  };
+  static void hand_foreign_to(const Next& next) noexcept { next_ = next; }
 
   // To be called around fork(): no lock of the engine may be held by a thread that the child does not have.
   static void before_fork() noexcept { each_mutex([](thread::Mutex& mutex) { mutex.lock(); }); }
@@ -503,6 +512,7 @@ class Engine {
 
   HAKMEM_COLD static void free_foreign(void* p) noexcept {
     count(Event::kFreeForeign);
+    if (next_.free != nullptr) return next_.free(p);
     fatal("free of ", p, " which this allocator does not own");
   }
 
@@ -545,7 +555,10 @@ class Engine {
 
   static std::size_t size_of(const void* p) noexcept {
     Region* region = parts_.owner.region_of(p);
-    if (region == nullptr) fatal("size of ", p, " asked, which this allocator does not own");
+    if (region == nullptr) {
+      if (next_.usable_size != nullptr) return next_.usable_size(const_cast<void*>(p));
+      fatal("size of ", p, " asked, which this allocator does not own");
+    }
     switch (region->kind) {
       case slab::RegionKind::kSlabs: {
         Slab& slab = static_cast<SuperSlab*>(region)->slab_of(p);
@@ -728,6 +741,7 @@ class Engine {
   static inline constinit thread::Mutex heaps_mutex_{};
   static inline constinit Heap* heaps_ = nullptr;
   static inline constinit Heap* abandoned_ = nullptr;
+  static inline constinit Next next_{};
   static inline constinit std::byte* next_heap_ = nullptr;
   static inline constinit std::size_t heap_room_ = 0;
   static inline constinit std::size_t heap_count_ = 0;
