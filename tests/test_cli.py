@@ -325,13 +325,17 @@ def test_run_refuses_a_missing_program_in_one_line() -> None:
 def test_ctrl_c_during_a_build_exits_130_and_a_second_start_resumes(stub: Path) -> None:
     compiler = stub / "slow-c++"
     real = toolchain.find_compiler()
-    compiler.write_text(f'#!/bin/sh\ncase "$*" in *variant_table*) sleep 1;; esac\nexec {real} "$@"\n')
+    begun = stub / "begun"
+    compiler.write_text(
+        f'#!/bin/sh\ncase "$*" in *variant_table*) touch {begun}; sleep 1;; esac\nexec {real} "$@"\n'
+    )
     compiler.chmod(compiler.stat().st_mode | stat.S_IXUSR)
     environment = {"CXX": str(compiler)}
     os.environ.update(environment)
     try:
         process = spawn(stub, "build", "direct", "diet", "split", "--jobs", "1")
-        time.sleep(2)
+        while not begun.exists() and process.poll() is None:
+            time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
         _, complaint = process.communicate(timeout=60)
         assert process.returncode == 130, complaint

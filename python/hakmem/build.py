@@ -519,6 +519,8 @@ class _Tree:
                 step = re.match(r"\[(\d+)/(\d+)\] (.*)", line)
                 if step:
                     self._progress(int(step[1]), int(step[2]), step[3])
+                if line.startswith("ninja: build stopped: interrupted"):
+                    raise KeyboardInterrupt  # it heard of the Ctrl-C first
                 yield line.rstrip("\n")
         finally:
             # Ninja has the same SIGINT as this process and removes what is half written.

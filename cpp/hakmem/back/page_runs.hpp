@@ -117,7 +117,6 @@ class PageRuns {
     if (kPurge == pages::Purge::kDecay && dirty) {
       chunk->dirty = true;
       chunk->dirty_since_ms = pages::now_ms();
-      decay(parts, chunk->dirty_since_ms);
     }
   }
 
@@ -164,6 +163,14 @@ class PageRuns {
         purge(parts, chunk);
       }
       chunk = next;
+    }
+  }
+
+  // Gives back the free runs of regions in which nothing was freed for decay_ms.
+  void decay(Parts& parts, std::uint64_t now_ms) noexcept {
+    thread::Lock lock(mutex_);
+    for (Chunk* chunk = all_; chunk != nullptr; chunk = chunk->next_chunk) {
+      if (chunk->dirty && now_ms - chunk->dirty_since_ms >= Parts::kOptions.decay_ms) purge(parts, chunk);
     }
   }
 
@@ -278,20 +285,12 @@ class PageRuns {
     }
     chunk->dirty = false;
   }
-  void decay(Parts& parts, std::uint64_t now) noexcept {
-    if (now - last_decay_ms_ < Parts::kOptions.decay_ms / 4 + 1) return;
-    last_decay_ms_ = now;
-    for (Chunk* chunk = all_; chunk != nullptr; chunk = chunk->next_chunk) {
-      if (chunk->dirty && now - chunk->dirty_since_ms >= Parts::kOptions.decay_ms) purge(parts, chunk);
-    }
-  }
 
   thread::Mutex mutex_;
   Chunk* all_ = nullptr;
   std::size_t chunks_ = 0;  // written under the lock, read by the statistics without it; so is used_
   std::size_t used_ = 0;
   std::uint64_t filled_ = 0;  // which bins hold a run
-  std::uint64_t last_decay_ms_ = 0;
   Run* bins_[kBins]{};
 };
 

@@ -49,14 +49,13 @@ class RegionCache {
       while (count_ == kEntries || bytes_ + bytes > kMostBytes) evict_oldest(pages);
       entries_[count_++] = {start, bytes, pages::now_ms()};
       base::relaxed_store(bytes_, bytes_ + bytes);
-      decay(pages);
     }
   }
 
   // Gives back what has not been wanted for decay_ms.
-  void tick(Pages& pages) noexcept {
+  void decay(Pages& pages, std::uint64_t now_ms) noexcept {
     thread::Lock lock(mutex_);
-    decay(pages);
+    while (count_ != 0 && now_ms - entries_[0].since_ms >= O.decay_ms) evict_oldest(pages);
   }
 
   void flush(Pages& pages) noexcept {
@@ -85,12 +84,6 @@ class RegionCache {
   void evict_oldest(Pages& pages) noexcept {
     const Entry entry = remove(0);
     pages.unmap(entry.start, entry.bytes);
-  }
-  void decay(Pages& pages) noexcept {
-    if constexpr (O.purge == pages::Purge::kDecay) {
-      const std::uint64_t now = pages::now_ms();
-      while (count_ != 0 && now - entries_[0].since_ms >= O.decay_ms) evict_oldest(pages);
-    }
   }
 
   thread::Mutex mutex_;

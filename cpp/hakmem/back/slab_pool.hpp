@@ -80,7 +80,16 @@ class SlabPool {
       parts.owner.withdraw(super);
       parts.regions.give(parts.pages, super, Parts::kRegion);
     }
-    decay(parts);
+  }
+
+  // Gives back the empty units that have not been wanted for decay_ms.
+  void decay(Parts& parts, std::uint64_t now_ms) noexcept {
+    thread::Lock lock(mutex_);
+    for (SuperSlab* s = open_; s != nullptr; s = s->next) {
+      if (s->dirty_units == 0 || now_ms - s->dirty_since_ms < Parts::kOptions.decay_ms) continue;
+      purge(parts, s, s->dirty_units);
+      s->dirty_units = 0;
+    }
   }
 
   struct Totals {
@@ -159,19 +168,6 @@ class SlabPool {
     }
   }
 
-  void decay(Parts& parts) noexcept {
-    if constexpr (kPurge == pages::Purge::kDecay) {
-      const std::uint64_t now = pages::now_ms();
-      if (now - last_decay_ms_ < Parts::kOptions.decay_ms / 4 + 1) return;
-      last_decay_ms_ = now;
-      for (SuperSlab* s = open_; s != nullptr; s = s->next) {
-        if (s->dirty_units == 0 || now - s->dirty_since_ms < Parts::kOptions.decay_ms) continue;
-        purge(parts, s, s->dirty_units);
-        s->dirty_units = 0;
-      }
-    }
-  }
-
   static void link(SuperSlab* s, SuperSlab*& list) noexcept {
     s->prev = nullptr;
     s->next = list;
@@ -191,7 +187,6 @@ class SlabPool {
   SuperSlab* open_ = nullptr;  // SuperSlabs with free units
   SuperSlab* full_ = nullptr;  // the others
   std::size_t slabs_ = 0;
-  std::uint64_t last_decay_ms_ = 0;
 };
 
 }  // namespace hakmem::back

@@ -23,6 +23,8 @@
 #include <hakmem/engine/fatal.hpp>
 #include <hakmem/engine/heap.hpp>
 #include <hakmem/engine/parts.hpp>
+#include <hakmem/pages/options.hpp>
+#include <hakmem/pages/os_memory.hpp>
 #include <hakmem/probe/events.hpp>
 #include <hakmem/thread/exit_hook.hpp>
 #include <hakmem/thread/process_slot.hpp>
@@ -294,6 +296,7 @@ class Engine {
 
   // One block of class c, and a refill of the front with it. nullptr: out of memory.
   static Block* fetch(Heap* heap, ClassIndex c) noexcept {
+    decay();
     if constexpr (Heap::kHasQueue) {
       heap->outgoing.send();
       if (!heap->queue.looks_empty()) heap->queue.drain(kDrain, [heap](Block* block) { give_home(heap, block); });
@@ -373,6 +376,7 @@ class Engine {
     Heap* heap = Slot::current();
     if (heap == &Heap::sentinel) return give_back(nullptr, c, block);
     heap->probe.on(Event::kFlush, c);
+    decay();
     drain(heap, c, heap->front.flush_want(c));
     if (!heap->front.push(c, block)) give_back(heap, c, block);
   }
@@ -440,6 +444,7 @@ class Engine {
       if (run == nullptr) return no_memory();
     }
     heap->probe.on(Event::kMediumMalloc, 0);
+    decay();
     void* p = static_cast<std::byte*>(run) + kPrefix;
     parts_.owner.stamp(p, 0);
     return p;
@@ -456,6 +461,7 @@ class Engine {
       if (p == nullptr) return no_memory();
     }
     heap->probe.on(Event::kLargeMalloc, 0);
+    decay();
     return p;
   }
 
@@ -470,13 +476,15 @@ class Engine {
         std::size_t bytes;
         if (!parts_.runs.find_used(p, start, bytes)) return invalid_free(p);
         count(Event::kMediumFree);
-        return parts_.runs.give(parts_, start);
+        parts_.runs.give(parts_, start);
+        return decay();
       }
       case slab::RegionKind::kLarge: {
         auto* large = static_cast<Large*>(region);
         if (large->block != p) return invalid_free(p);
         count(Event::kLargeFree);
-        return parts_.large.give(parts_, large);
+        parts_.large.give(parts_, large);
+        return decay();
       }
       case slab::RegionKind::kNone: break;
     }
@@ -690,6 +698,19 @@ class Engine {
     parts_.regions.flush(parts_.pages);
   }
 
+  // What has lain empty for long enough goes back to the system. Called wherever a cache has missed, spilled or a block was
+  // no small one: there is no thread that would do it instead.
+  static void decay() noexcept {
+    if constexpr (P::kOptions.purge == pages::Purge::kDecay) {
+      const std::uint64_t now = pages::now_ms();
+      if (now - base::relaxed_load(last_decay_ms_) < P::kOptions.decay_ms / 4 + 1) return;
+      base::relaxed_store(last_decay_ms_, now);
+      parts_.pool.decay(parts_, now);
+      parts_.runs.decay(parts_, now);
+      parts_.regions.decay(parts_.pages, now);
+    }
+  }
+
   // All that the heap's caches hold goes back to slabs, and its empty slabs to the pool.
   static void empty(Heap* heap) noexcept {
     if constexpr (Heap::kHasQueue) {
@@ -743,6 +764,7 @@ class Engine {
   static inline constinit Heap* abandoned_ = nullptr;
   static inline constinit Next next_{};
   static inline constinit std::byte* next_heap_ = nullptr;
+  static inline constinit std::uint64_t last_decay_ms_ = 0;
   static inline constinit std::size_t heap_room_ = 0;
   static inline constinit std::size_t heap_count_ = 0;
 };
