@@ -248,14 +248,18 @@ def test_a_policy_that_breaks_its_concept_is_refused_by_name(tmp_path: Path) -> 
     good = header_of()
     broken = {
         "Front": (
-            "struct Broken { template <class> struct Type { void open() noexcept {} }; };",
+            "struct Broken { template <class, class> struct Type { void open() noexcept {} }; };",
             "FrontPolicy",
         ),
         "Classes": (
             "struct Broken : classes::Geometric4<> { static base::ClassIndex class_of(std::size_t); };",
             "SizeClassMap",
         ),
-        "Store": ("struct Broken : slab::Freelist { int take(const slab::Geometry&); };", "SlabStore"),
+        "Store": (
+            "struct Broken { template <class L> struct Type : slab::Freelist::Type<L> "
+            "{ int take(const slab::Geometry&); }; };",
+            "SlabStore",
+        ),
         "Probe": ("struct Broken : probe::None { int wasted; };", "Probe"),
     }
     assert complaints(good, tmp_path) == []

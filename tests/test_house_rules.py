@@ -182,7 +182,7 @@ def test_the_core_stays_clear_of_what_allocates_locks_or_prints() -> None:
 def test_only_pages_thread_and_the_last_words_talk_to_the_system() -> None:
     system = r"^#include <(sys/\w+|unistd|pthread|linux/\w+|time|fcntl|signal)\.h>"
     for path in CORE_ONLY:
-        if path.parent.name in {"pages", "thread"} or name_of(path) == "engine/fatal.hpp":
+        if path.parent.name in {"pages", "thread"} or name_of(path) == "base/fatal.hpp":
             continue
         assert not list(lines_with(path, system)), (
             f"{name_of(path)}: calls to the system live in pages/ and thread/"

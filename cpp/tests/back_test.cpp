@@ -164,7 +164,7 @@ class Bins {
       base::Chain chain;
       for (std::size_t n = 1 + random_.below(100); n > 0 && !out_[c].empty(); --n) {
         Block* block = pick(c);
-        block->next = chain.first;
+        Parts<V>::Links::link(block, chain.first);
         chain.first = block;
         if (chain.last == nullptr) chain.last = block;
         ++chain.count;
@@ -216,10 +216,14 @@ struct Eager {};
 struct WithBitmap : ToyVariant<Mapped> {
   using Store = slab::Bitmap;
 };
+struct Encoded : ToyVariant<Encoded> {
+  using Guard = test::EncodedGuard;
+};
 
 const test::Test bins{"a slab's count of blocks out is right after any refills and returns", [] {
   bins_against_a_model<ToyVariant<Listed>>();
   bins_against_a_model<WithBitmap>();
+  bins_against_a_model<Encoded>();
   bins_against_a_model<ToyVariant<Eager, with(pages::Purge::kEager)>>();
 }};
 

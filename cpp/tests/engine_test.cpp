@@ -283,11 +283,31 @@ struct FewClasses : ToyVariant<Tag<5>> {
   using Front = front::Bypass;
 };
 
+struct EncodedAdopt : ToyVariant<Tag<6>> {
+  using Guard = test::EncodedGuard;
+};
+struct EncodedHome : ToyVariant<Tag<7>> {
+  using Remote = remote::ReturnHome<>;
+  using Front = front::Stack<front::StackOptions{}, front::Magazine<>, front::Unified<>>;
+  using Owner = owner::Header;
+  using Guard = test::EncodedGuard;
+};
+struct EncodedSharded : ToyVariant<Tag<8>> {
+  using Remote = remote::ReturnHome<>;
+  using Front = front::Sharded;
+  using Guard = test::EncodedGuard;
+};
+
 const test::Test adopt{"unified with adopt and mask accounts for every block, whatever is refused", holds<ToyVariant<Tag<0>>>};
 const test::Test home{"unified with return_home, bitmap and page_tag accounts for every block", holds<ReturnHome>};
 const test::Test none{"magazine with one heap and header accounts for every block", holds<OneHeap>};
 const test::Test sharded{"sharded with return_home accounts for every block", holds<Sharded>};
 const test::Test stacked{"a prewarmed stack with registry, checks and counters accounts for every block", holds<Stacked>};
+const test::Test encoded{"engines with encoded links account for every block", [] {
+  holds<EncodedAdopt>();
+  holds<EncodedHome>();
+  holds<EncodedSharded>();
+}};
 const test::Test bypass{"bypass with linear16 accounts for every block", holds<FewClasses>};
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Every front against a model that knows which blocks it was given: random operations of one thread.
+// Every front against a model that knows which blocks it was given: random operations of one thread, with either form of
+// links.
 #include <hakmem/classes/geometric4.hpp>
 #include <hakmem/classes/linear16.hpp>
 #include <hakmem/classes/pow2.hpp>
@@ -11,6 +12,7 @@
 #include <hakmem/front/stack.hpp>
 #include <hakmem/front/ultra_sll.hpp>
 #include <hakmem/front/unified.hpp>
+#include <hakmem/guard/encoded_links.hpp>
 
 #include <algorithm>
 #include <cstring>
@@ -29,6 +31,11 @@ using base::Block;
 using base::ClassIndex;
 using test::check;
 
+// The smallest block that every form of links fits.
+struct alignas(base::kBlockAlign) Slot {
+  Block block;
+};
+
 template <class Front>
 constexpr bool kUnbounded = requires { requires Front::kUnbounded; };
 
@@ -40,10 +47,10 @@ template <class Front, class Classes>
 void is_born_shut() {
   std::vector<unsigned char> before(sizeof(Front));
   std::memcpy(before.data(), static_cast<const void*>(&untouched<Front>), sizeof(Front));
-  Block block{};
+  Slot slot{};
   for (ClassIndex c = 0; c <= Classes::kCount; ++c) {
     check(untouched<Front>.pop(c) == nullptr, "a shut front has nothing");
-    if (c == 0 || !kUnbounded<Front>) check(!untouched<Front>.push(c, &block), "a shut front takes nothing");
+    if (c == 0 || !kUnbounded<Front>) check(!untouched<Front>.push(c, &slot.block), "a shut front takes nothing");
   }
   check(std::memcmp(before.data(), static_cast<const void*>(&untouched<Front>), sizeof(Front)) == 0,
         "and is never written");
@@ -62,12 +69,13 @@ struct AnyFront {
   virtual unsigned drain(ClassIndex, unsigned, const std::function<void(Block*)>&) = 0;
   virtual bool take_chain(ClassIndex, unsigned, base::Chain&) = 0;  // false: this front knows no chains
   virtual void put_chain(ClassIndex, base::Chain) = 0;
+  virtual Block* next(const Block*) = 0;  // as its links have it
 
  protected:
   explicit AnyFront(ClassIndex count) : classes(count) {}
 };
 
-template <class Front, class Classes>
+template <class Front, class Classes, class Links>
 struct Adapter final : AnyFront {
   Adapter() : AnyFront(Classes::kCount) { front.open(); }
   bool covers(ClassIndex c) override { return Front::covers(c); }
@@ -89,14 +97,15 @@ struct Adapter final : AnyFront {
   void put_chain(ClassIndex c, base::Chain chain) override {
     if constexpr (requires { front.put_chain(c, chain); }) front.put_chain(c, chain);
   }
+  Block* next(const Block* block) override { return Links::next(block); }
   Front front{};
 };
 
 class Model {
  public:
   Model(std::unique_ptr<AnyFront> front, std::uint64_t seed)
-      : random_(seed), blocks_(12000), held_(front->classes + 1), front_(std::move(front)) {
-    for (auto& block : blocks_) free_.push_back(&block);
+      : random_(seed), slots_(12000), held_(front->classes + 1), front_(std::move(front)) {
+    for (auto& slot : slots_) free_.push_back(&slot.block);
   }
 
   void run(int steps) {
@@ -120,6 +129,12 @@ class Model {
   }
 
  private:
+  static void scribble(Block* block) { std::memset(static_cast<void*>(block), kScribble, sizeof(Slot)); }
+  static bool is_scribbled(const Block* block) {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(block);
+    return std::all_of(bytes, bytes + sizeof(Slot), [](unsigned char byte) { return byte == kScribble; });
+  }
+
   Block* take_free() {
     if (free_.empty()) return nullptr;
     std::swap(free_[random_.below(free_.size())], free_.back());
@@ -141,15 +156,14 @@ class Model {
   void push(ClassIndex c) {
     Block* block = take_free();
     if (block == nullptr) return;
-    Block* const mark = reinterpret_cast<Block*>(std::uintptr_t{0x5ca1ab1e});
-    block->next = mark;
+    scribble(block);
     if (front_->push(c, block)) {
       check(c != 0, "class 0 is none: it is always refused");
       check(front_->covers(c), "a class that is not the front's business is refused");
       if (c != 0) held_[c].insert(block);
       return;
     }
-    check(block->next == mark, "a refused block is untouched");
+    check(is_scribbled(block), "a refused block is untouched");
     const unsigned spill = c != 0 ? front_->flush_want(c) : 0;
     if (spill != 0) {
       drain(c, spill);
@@ -181,7 +195,7 @@ class Model {
     const unsigned said = front_->drain(c, n, [&](Block* block) {
       ++came;
       check(held_[c].erase(block) == 1, "drained blocks are of this class, each once");
-      block->next = nullptr;  // a sink may relink what it gets
+      scribble(block);  // a sink may relink what it gets
       free_.push_back(block);
     });
     check_equal(said, expected);
@@ -195,39 +209,43 @@ class Model {
     if (!front_->take_chain(c, n, chain)) return;
     check_equal(chain.count, std::min<std::size_t>(n, held_[c].size()));
     Block* block = chain.first;
-    for (unsigned i = 0; i < chain.count; ++i, block = block->next) {
+    for (unsigned i = 0; i < chain.count; ++i, block = front_->next(block)) {
       check(held_[c].contains(block), "a chain of this class's blocks");
       if (i + 1 == chain.count) check(block == chain.last, "that ends where it says");
     }
+    check(block == nullptr, "and leads nowhere");
     check_equal(front_->size(c), held_[c].size() - chain.count);
     if (chain.count != 0) front_->put_chain(c, chain);
   }
 
   static void check_equal(std::size_t got, std::size_t expected) { test::check_equal(got, expected); }
 
+  static constexpr unsigned char kScribble = 0x5c;
   test::Random random_;
-  std::vector<Block> blocks_;
+  std::vector<Slot> slots_;
   std::vector<Block*> free_;
   std::vector<std::set<Block*>> held_;
   std::unique_ptr<AnyFront> front_;
 };
 
-template <class Policy, class Classes>
+template <class Policy, class Classes, class Links>
 void obeys() {
-  using Front = typename Policy::template Type<Classes>;
+  using Front = typename Policy::template Type<Classes, Links>;
+  if constexpr (Links::kKeyed) Links::seed(0x6b8e9d1f24c73a50);
   is_born_shut<Front, Classes>();
-  for (std::uint64_t seed : {1u, 2u, 3u}) Model(std::make_unique<Adapter<Front, Classes>>(), seed).run(12000);
+  for (std::uint64_t seed : {1u, 2u, 3u}) Model(std::make_unique<Adapter<Front, Classes, Links>>(), seed).run(12000);
 }
 
 template <class... Policies>
 void obey() {
-  (obeys<Policies, classes::Geometric4<>>(), ...);
+  (obeys<Policies, classes::Geometric4<>, base::PlainLinks>(), ...);
+  (obeys<Policies, classes::Geometric4<>, guard::EncodedLinks>(), ...);
 }
 template <class Policy>
 void obeys_for_all_maps() {
-  obeys<Policy, classes::Geometric4<>>();
-  obeys<Policy, classes::Linear16<>>();
-  obeys<Policy, classes::Pow2<classes::Pow2Options{.largest = 1024, .smallest = 8}>>();
+  obey<Policy>();
+  obeys<Policy, classes::Linear16<>, base::PlainLinks>();
+  obeys<Policy, classes::Pow2<classes::Pow2Options{.largest = 1024, .smallest = 8}>, base::PlainLinks>();
 }
 
 using namespace front;

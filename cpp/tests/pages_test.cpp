@@ -2,9 +2,10 @@
 #include <hakmem/pages/failing.hpp>
 #include <hakmem/pages/fixed_arena.hpp>
 #include <hakmem/pages/mmap.hpp>
-
+#include <hakmem/pages/os_memory.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <thread>
 #include <vector>
@@ -220,6 +221,14 @@ const test::Test os{"a reservation is readable from end to end and costs no memo
   }
   check(sum == 0, "and reads as zero");
   Model(pages, 9).run(1500);
+}};
+
+const test::Test chance{"random words differ, those of the program's start do not; errno is kept", [] {
+  errno = 77;
+  const std::uint64_t one = pages::random_word(), other = pages::random_word();
+  check(one != other && one != 0 && other != 0);
+  check(pages::exec_random() != 0 && pages::exec_random() == pages::exec_random());
+  test::check_equal(errno, 77);
 }};
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The queue of blocks on their way home: against a model, then with many senders.
+// The queue of blocks on their way home, with either form of links: against a model, then with many senders.
+#include <hakmem/guard/encoded_links.hpp>
 #include <hakmem/remote/return_home.hpp>
 
 #include <algorithm>
@@ -16,13 +17,21 @@ using base::Block;
 using test::check;
 
 using Policy = remote::ReturnHome<>;
+using Plain = base::PlainLinks;
+using Encoded = guard::EncodedLinks;
 
-const test::Test model{"a drain is bounded, and every block comes out once", [] {
-  std::vector<Block> blocks(2000);
+struct alignas(base::kBlockAlign) Slot {
+  Block block;
+};
+
+
+template <class Links>
+void against_a_model() {
+  std::vector<Slot> slots(2000);
   std::vector<Block*> free;
-  for (auto& block : blocks) free.push_back(&block);
+  for (auto& slot : slots) free.push_back(&slot.block);
   std::set<Block*> queued;
-  Policy::Queue queue;
+  Policy::Queue<Links> queue;
   test::Random random(7);
   for (int step = 0; step < 5000; ++step) {
     check(queue.looks_empty() == queued.empty(), "looks_empty, when nobody sends");
@@ -32,7 +41,7 @@ const test::Test model{"a drain is bounded, and every block comes out once", [] 
       Block* last = first;
       for (std::size_t i = 0; i < n; ++i) {
         if (i != 0) {
-          last->next = free.back();
+          Links::link(last, free.back());
           last = free.back();
         }
         queued.insert(free.back());
@@ -44,24 +53,31 @@ const test::Test model{"a drain is bounded, and every block comes out once", [] 
       const std::size_t expected = std::min(most, queued.size());
       const std::size_t n = queue.drain(most, [&](Block* block) {
         check(queued.erase(block) == 1, "a block that was sent, once");
-        block->next = nullptr;  // the sink may relink it
+        Links::link(block, nullptr);  // the sink may relink it
         free.push_back(block);
       });
       test::check_equal(n, expected);
     }
   }
+}
+
+const test::Test model{"a drain is bounded, and every block comes out once", [] {
+  Encoded::seed(0x9d1f24c73a506b8e);
+  against_a_model<Plain>();
+  against_a_model<Encoded>();
 }};
 
+template <class Links>
 struct Heap {
-  Policy::Queue queue;
+  Policy::Queue<Links> queue;
 };
 
 const test::Test outgoing{"outgoing blocks reach their owner when the batch is full, the owner changes, or all is sent", [] {
   constexpr unsigned kBatch = remote::ReturnHomeOptions{}.batch;
-  Heap one, two;
-  Policy::Outgoing<Heap> out;
+  Heap<Plain> one, two;
+  Policy::Outgoing<Heap<Plain>, Plain> out;
   std::vector<Block> blocks(3 * kBatch);
-  const auto drained = [](Heap& heap) { return heap.queue.drain(1000, [](Block*) {}); };
+  const auto drained = [](Heap<Plain>& heap) { return heap.queue.drain(1000, [](Block*) {}); };
   for (unsigned i = 0; i + 1 < kBatch; ++i) out.add(&one, &blocks[i]);
   check(one.queue.looks_empty(), "not before the batch is full");
   out.add(&one, &blocks[kBatch - 1]);
@@ -77,21 +93,22 @@ const test::Test outgoing{"outgoing blocks reach their owner when the batch is f
 }};
 
 struct Numbered {
-  Block block;
+  Slot slot;
   std::size_t number;
 };
 
-const test::Test threads{"blocks sent by many threads arrive once each, with what was written into them", [] {
+template <class Links>
+void sent_by_many_threads() {
   constexpr std::size_t kSenders = 3, kEach = 20000;
-  static Heap owner;
+  static Heap<Links> owner;
   std::vector<Numbered> blocks(kSenders * kEach);
   std::vector<std::thread> senders;
   for (std::size_t s = 0; s < kSenders; ++s) {
     senders.emplace_back([&, s] {
-      Policy::Outgoing<Heap> out;
+      Policy::Outgoing<Heap<Links>, Links> out;
       for (std::size_t i = s * kEach; i < (s + 1) * kEach; ++i) {
         blocks[i].number = i + 1;
-        out.add(&owner, &blocks[i].block);
+        out.add(&owner, &blocks[i].slot.block);
       }
       out.send();
     });
@@ -111,6 +128,12 @@ const test::Test threads{"blocks sent by many threads arrive once each, with wha
   }
   for (auto& sender : senders) sender.join();
   check(owner.queue.looks_empty());
+}
+
+const test::Test threads{"blocks sent by many threads arrive once each, with what was written into them", [] {
+  Encoded::seed(0x9d1f24c73a506b8e);
+  sent_by_many_threads<Plain>();
+  sent_by_many_threads<Encoded>();
 }};
 
 }  // namespace

@@ -1,4 +1,5 @@
 // Geometry for every stride and offset; stores of free blocks against a model.
+#include <hakmem/guard/encoded_links.hpp>
 #include <hakmem/slab/bitmap.hpp>
 #include <hakmem/slab/freelist.hpp>
 #include <hakmem/slab/geometry.hpp>
@@ -72,23 +73,35 @@ void against_a_model(std::uint32_t stride, Ordered&& expected_next) {
 base::Block* last(const std::vector<base::Block*>& free) { return free.back(); }
 base::Block* lowest(const std::vector<base::Block*>& free) { return *std::min_element(free.begin(), free.end()); }
 
+using Linked = slab::Freelist::Type<>;
+using Encoded = slab::Freelist::Type<guard::EncodedLinks>;
+
 const test::Test freelist{"freelist gives the youngest block first and loses none", [] {
-  for (std::uint32_t stride : {16u, 48u, 112u, 1024u, 8192u}) against_a_model<slab::Freelist>(stride, last);
+  guard::EncodedLinks::seed(0x1f24c73a506b8e9d);
+  for (std::uint32_t stride : {16u, 48u, 112u, 1024u, 8192u}) {
+    against_a_model<Linked>(stride, last);
+    against_a_model<Encoded>(stride, last);
+  }
 }};
 
 const test::Test bitmap{"bitmap gives the lowest block first and loses none", [] {
   for (std::uint32_t stride : {8u, 16u, 48u, 112u, 1024u, 8192u}) against_a_model<slab::Bitmap>(stride, lowest);
 }};
 
-const test::Test chains{"freelist takes and gives whole chains", [] {
-  std::vector<base::Block> blocks(100);
-  slab::Freelist store;
+struct alignas(base::kBlockAlign) Slot {
+  base::Block block;
+};
+
+template <class Store>
+void moves_chains() {
+  std::vector<Slot> slots(100);
+  Store store;
   check(store.take_chain(5).count == 0, "nothing in it");
-  for (auto& block : blocks) store.give(&block, {});
+  for (auto& slot : slots) store.give(&slot.block, {});
   check(store.take_chain(0).count == 0, "nothing asked");
   const base::Chain some = store.take_chain(30);
   test::check_equal(some.count, 30u);
-  check(some.first == &blocks[99] && some.last == &blocks[70], "from the youngest on");
+  check(some.first == &slots[99].block && some.last == &slots[70].block, "from the youngest on");
   const base::Chain rest = store.take_chain(1000);
   test::check_equal(rest.count, 70u);
   check(store.take({}) == nullptr, "then it is empty");
@@ -97,6 +110,12 @@ const test::Test chains{"freelist takes and gives whole chains", [] {
   std::set<base::Block*> seen;
   while (base::Block* block = store.take({})) seen.insert(block);
   test::check_equal(seen.size(), 100u);
+}
+
+const test::Test chains{"freelist takes and gives whole chains", [] {
+  guard::EncodedLinks::seed(0x1f24c73a506b8e9d);
+  moves_chains<Linked>();
+  moves_chains<Encoded>();
 }};
 
 }  // namespace

@@ -6,10 +6,12 @@
 #include <hakmem/classes/geometric4.hpp>
 #include <hakmem/engine/parts.hpp>
 #include <hakmem/front/unified.hpp>
+#include <hakmem/guard/encoded_links.hpp>
 #include <hakmem/guard/none.hpp>
 #include <hakmem/owner/mask.hpp>
 #include <hakmem/pages/failing.hpp>
 #include <hakmem/pages/fixed_arena.hpp>
+#include <hakmem/pages/os_memory.hpp>
 #include <hakmem/probe/none.hpp>
 #include <hakmem/remote/adopt.hpp>
 #include <hakmem/slab/freelist.hpp>
@@ -38,6 +40,11 @@ struct ToyVariant {
   using Back = back::SuperSlab;
 };
 
+// Nothing but encoded links.
+struct EncodedGuard : guard::None {
+  using Links = guard::EncodedLinks;
+};
+
 constexpr pages::MmapOptions with(pages::Purge purge) {
   pages::MmapOptions options = kToyPages;
   options.purge = purge;
@@ -51,6 +58,7 @@ using Parts = engine::Parts<V>;
 template <class V>
 Parts<V>& started(Parts<V>& parts) {
   V::Pages::recover();
+  if constexpr (Parts<V>::Links::kKeyed) Parts<V>::Links::seed(pages::random_word());
   check(parts.pages.reserve() && parts.owner.start(parts.pages));
   return parts;
 }

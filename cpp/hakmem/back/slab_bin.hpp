@@ -12,6 +12,7 @@ template <class Parts>
 class SlabBin {
   using SuperSlab = typename Parts::SuperSlab;
   using Slab = typename SuperSlab::SlabType;
+  using Links = typename Parts::Links;
 
  public:
   constexpr SlabBin() noexcept = default;
@@ -45,10 +46,10 @@ class SlabBin {
     while (chain.count != 0) {
       Slab* slab = &SuperSlab::around(chain.first)->slab_of(chain.first);
       base::Chain run{chain.first, chain.first, 1};
-      base::Block* next = run.first->next;
+      base::Block* next = Links::next(run.first);
       while (run.count < chain.count && base::address(next) >> base::kUnitShift == base::address(run.first) >> base::kUnitShift) {
         run.last = next;
-        next = next->next;
+        next = Links::next(next);
         ++run.count;
       }
       chain.first = next;
@@ -137,7 +138,7 @@ class SlabBin {
     auto* block = reinterpret_cast<std::byte*>(chain.first);
     for (unsigned i = 1; i < chain.count; ++i, block += stride) {
       parts.owner.stamp(block, tag);
-      reinterpret_cast<base::Block*>(block)->next = reinterpret_cast<base::Block*>(block + stride);
+      Links::link(reinterpret_cast<base::Block*>(block), reinterpret_cast<base::Block*>(block + stride));
     }
     parts.owner.stamp(block, tag);
     chain.last = reinterpret_cast<base::Block*>(block);

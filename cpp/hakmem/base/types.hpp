@@ -9,9 +9,19 @@
 namespace hakmem::base {
 
 // A free block seen as a list node. The link is the first word of the block's payload, on every list there is. It lies in
-// memory that held the program's objects, so it may alias anything.
-struct [[gnu::may_alias]] Block {
-  Block* next;
+// memory that held the program's objects, so it may alias anything. What the word holds is known to a link policy
+// (concepts::BlockLinks) alone; lists are templates over it, and all lists of one engine have the same.
+class [[gnu::may_alias]] Block {
+  friend struct PlainLinks;
+  Block* next_;
+};
+
+// Links as they are: one word, believed.
+struct PlainLinks {
+  static constexpr std::size_t kBytes = sizeof(Block);
+  static constexpr bool kKeyed = false;
+  HAKMEM_HOT static Block* next(const Block* block) noexcept { return block->next_; }
+  HAKMEM_HOT static void link(Block* block, Block* next) noexcept { block->next_ = next; }
 };
 
 // A run of blocks that are linked already: moving it costs the same whatever its length. Empty: count 0.
@@ -22,28 +32,32 @@ struct Chain {
 };
 
 // Takes up to n blocks off the list at `head`.
-inline Chain cut(Block*& head, unsigned n) noexcept {
+template <class Links>
+Chain cut(Block*& head, unsigned n) noexcept {
   Chain chain;
   if (head == nullptr || n == 0) return chain;
   chain.first = chain.last = head;
-  for (chain.count = 1; chain.count < n && chain.last->next != nullptr; ++chain.count) chain.last = chain.last->next;
-  head = chain.last->next;
-  chain.last->next = nullptr;
+  for (chain.count = 1; chain.count < n && Links::next(chain.last) != nullptr; ++chain.count) {
+    chain.last = Links::next(chain.last);
+  }
+  head = Links::next(chain.last);
+  Links::link(chain.last, nullptr);
   return chain;
 }
 // Hands every block of a chain to sink, which may relink it.
-template <class Sink>
+template <class Links, class Sink>
 unsigned each(Chain chain, Sink&& sink) noexcept {
   for (unsigned i = 0; i < chain.count; ++i) {
-    Block* next = chain.first->next;
+    Block* next = Links::next(chain.first);
     sink(chain.first);
     chain.first = next;
   }
   return chain.count;
 }
 // Puts a chain that is not empty in front of the list at `head`.
-inline void splice(Block*& head, Chain chain) noexcept {
-  chain.last->next = head;
+template <class Links>
+void splice(Block*& head, Chain chain) noexcept {
+  Links::link(chain.last, head);
   head = chain.first;
 }
 

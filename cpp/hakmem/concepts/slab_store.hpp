@@ -10,7 +10,7 @@ namespace hakmem::concepts {
 
 template <class S, class Geometry>
 concept SlabStore = requires(S& s, base::Block* block, const Geometry& geometry) {
-  requires std::same_as<decltype(S::kIntrusive), const bool>;   // true: free blocks are linked from `free` by Block::next
+  requires std::same_as<decltype(S::kIntrusive), const bool>;   // true: free blocks are linked from `free`
   { s.take(geometry) } noexcept -> std::same_as<base::Block*>;  // a block given before; nullptr: none
   { s.give(block, geometry) } noexcept -> std::same_as<void>;   // a block of this geometry that is not in the store
   requires !S::kIntrusive || requires { { s.free } -> std::same_as<base::Block*&>; };  // the list a sharded front pops from

@@ -15,12 +15,12 @@
 #include <new>
 #include <type_traits>
 
+#include <hakmem/base/fatal.hpp>
 #include <hakmem/concepts/front_policy.hpp>
 #include <hakmem/concepts/probe.hpp>
 #include <hakmem/concepts/remote_queue.hpp>
 #include <hakmem/concepts/sharded_front.hpp>
 #include <hakmem/concepts/thread_slot.hpp>
-#include <hakmem/engine/fatal.hpp>
 #include <hakmem/engine/heap.hpp>
 #include <hakmem/engine/parts.hpp>
 #include <hakmem/pages/options.hpp>
@@ -70,7 +70,7 @@ class Engine {
     return true;
   }(), "Engine: hot_mag covers only the smallest classes; put it under split or stack");
   static_assert(!kSharded || kOwned, "Engine: sharded pops from slabs that one heap owns; adopt has no owners");
-  static_assert(!kSharded || V::Store::kIntrusive, "Engine: sharded pops from the slab's own free list; a bitmap has none");
+  static_assert(!kSharded || P::Store::kIntrusive, "Engine: sharded pops from the slab's own free list; a bitmap has none");
   static_assert(!requires { requires Heap::Front::kUnbounded; } || kOwned,
                 "Engine: an uncounted list cannot bound blocks it adopts from other threads");
   static_assert(Classes::kAlign >= base::kBlockAlign || kPrefix == 0, "Engine: a header needs 16-byte blocks");
@@ -335,8 +335,8 @@ class Engine {
     {
       if (first == nullptr) {
         first = chain.first;
-        chain.first = first->next;
         if (--chain.count == 0) return;
+        chain.first = P::Links::next(first);
       }
       heap->front.put_chain(c, chain);
     }
@@ -521,7 +521,7 @@ class Engine {
   HAKMEM_COLD static void free_foreign(void* p) noexcept {
     count(Event::kFreeForeign);
     if (next_.free != nullptr) return next_.free(p);
-    fatal("free of ", p, " which this allocator does not own");
+    base::fatal("free of ", p, " which this allocator does not own");
   }
 
   HAKMEM_COLD static void invalid_free(void* p) noexcept {
@@ -529,10 +529,10 @@ class Engine {
       Region* region = parts_.owner.region_of(p);
       if (region != nullptr && region->kind == slab::RegionKind::kSlabs && region->tag_of(p) != 0 &&
           block_of(static_cast<SuperSlab*>(region)->slab_of(p), p) == p) {
-        fatal("double free of ", p, "");
+        base::fatal("double free of ", p, "");
       }
     }
-    fatal("invalid free of ", p, ": no live block begins there");
+    base::fatal("invalid free of ", p, ": no live block begins there");
   }
 
   // ---- blocks --------------------------------------------------------------------------------------------------------
@@ -565,7 +565,7 @@ class Engine {
     Region* region = parts_.owner.region_of(p);
     if (region == nullptr) {
       if (next_.usable_size != nullptr) return next_.usable_size(const_cast<void*>(p));
-      fatal("size of ", p, " asked, which this allocator does not own");
+      base::fatal("size of ", p, " asked, which this allocator does not own");
     }
     switch (region->kind) {
       case slab::RegionKind::kSlabs: {
@@ -582,7 +582,7 @@ class Engine {
       case slab::RegionKind::kLarge: return static_cast<Large*>(region)->usable;
       case slab::RegionKind::kNone: break;
     }
-    fatal("size of ", p, " asked: no live block begins there");
+    base::fatal("size of ", p, " asked: no live block begins there");
   }
 
   static bool resize_in_place(void* p, std::size_t n, std::size_t old) noexcept {
@@ -658,6 +658,9 @@ class Engine {
     constexpr std::size_t kBytes = base::align_up(sizeof(Heap), 128);
     constexpr std::size_t kChunk = base::align_up(kBytes, P::kRegion);
     if (!parts_.pages.reserve() || !parts_.owner.start(parts_.pages)) return nullptr;
+    if constexpr (P::Links::kKeyed) {
+      if (heap_count_ == 0) P::Links::seed(pages::random_word());
+    }
     if (heap_room_ < kBytes) {
       void* memory = parts_.pages.map(kChunk);
       if (memory == nullptr) return nullptr;

@@ -9,16 +9,17 @@ namespace hakmem::engine {
 template <class V, class P>
 struct Heap {
   using Classes = typename P::Classes;
+  using Links = typename P::Links;
   static constexpr bool kSharded = requires { V::Front::kSharded; };
   static constexpr bool kHasQueue = P::kHeapsOwnSlabs && !V::Remote::kOneHeap;
 
   template <class F, bool>
   struct FrontOf {
-    using Type = typename F::template Type<Classes>;
+    using Type = typename F::template Type<Classes, Links>;
   };
   template <class F>
   struct FrontOf<F, true> {
-    using Type = typename F::template Type<Classes, typename P::SuperSlab>;
+    using Type = typename F::template Type<Classes, typename P::SuperSlab, Links>;
   };
   using Front = typename FrontOf<typename V::Front, kSharded>::Type;
 
@@ -30,8 +31,8 @@ struct Heap {
   };
   template <class R>
   struct QueueOf<R, true> {
-    using Queue = typename R::Queue;
-    using Outgoing = typename R::template Outgoing<Heap>;
+    using Queue = typename R::template Queue<Links>;
+    using Outgoing = typename R::template Outgoing<Heap, Links>;
   };
 
   typename P::Owner::View view{};  // the lookup's state; zero in the sentinel, which therefore takes nothing for its own

@@ -6,6 +6,7 @@
 #include <hakmem/back/region_cache.hpp>
 #include <hakmem/back/slab_bin.hpp>
 #include <hakmem/back/slab_pool.hpp>
+#include <hakmem/concepts/block_links.hpp>
 #include <hakmem/concepts/owner_lookup.hpp>
 #include <hakmem/concepts/page_source.hpp>
 #include <hakmem/concepts/size_class_map.hpp>
@@ -23,18 +24,22 @@ struct Parts {
   static constexpr std::size_t kRegion = Pages::kGranule;
   static constexpr bool kHeapsOwnSlabs = V::Remote::kHeapsOwnSlabs;
   static constexpr std::size_t kPrefix = V::Owner::kBlockPrefix;
+  using Links = typename V::Guard::Links;
+  using Store = typename V::Store::template Type<Links>;
   using Owner = typename V::Owner::template Type<kRegion, kHeapsOwnSlabs>;
   using Region = slab::Region<kRegion>;
-  using SuperSlab = slab::SuperSlab<typename V::Store, typename V::Guard::template Map<kRegion>, kRegion>;
+  using SuperSlab = slab::SuperSlab<Store, typename V::Guard::template Map<kRegion>, kRegion>;
   using Slab = typename SuperSlab::SlabType;
   // Blocks pass between fronts and slabs in chains where both link them through the blocks themselves.
-  static constexpr bool kChains = V::Store::kIntrusive;
+  static constexpr bool kChains = Store::kIntrusive;
   using Regions = back::RegionCache<Pages, kOptions>;
   using Bin = back::SlabBin<Parts>;
 
+  static_assert(concepts::BlockLinks<Links>, "Parts: Guard's Links are no BlockLinks");
+  static_assert(Classes::kAlign >= Links::kBytes, "Parts: a free block has no room for the links of Guard");
   static_assert(concepts::SizeClassMap<Classes>, "Parts: Classes is no SizeClassMap");
   static_assert(concepts::PageSource<Pages>, "Parts: Pages is no PageSource");
-  static_assert(concepts::SlabStore<typename V::Store, slab::Geometry>, "Parts: Store is no SlabStore");
+  static_assert(concepts::SlabStore<Store, slab::Geometry>, "Parts: Store is no SlabStore");
   static_assert(concepts::OwnerLookup<Owner, typename V::Owner, Region, Pages>, "Parts: Owner is no OwnerLookup");
 
   Owner owner;

@@ -6,7 +6,7 @@
 namespace hakmem::front {
 
 struct Bypass {
-  template <class Classes>
+  template <class Classes, class = base::PlainLinks>
   class Type {
    public:
     constexpr Type() noexcept = default;

@@ -19,7 +19,7 @@ struct HotMag {
   static_assert(O.refill >= 1 && O.refill <= 256 && O.refill <= O.slots,
                 "HotMag: refill must be 1 .. 256 and at most slots");
 
-  template <class Classes>
+  template <class Classes, class = base::PlainLinks>
   class Type {
    public:
     constexpr Type() noexcept = default;  // limit 0: empty and full, the sentinel's state

@@ -17,7 +17,7 @@ struct Magazine {
   static_assert(O.refill >= 1 && O.refill <= 256 && O.refill <= O.slots,
                 "Magazine: refill must be 1 .. 256 and at most slots");
 
-  template <class Classes>
+  template <class Classes, class = base::PlainLinks>
   class Type {
    public:
     constexpr Type() noexcept = default;  // every limit is 0: empty and full, the sentinel's state

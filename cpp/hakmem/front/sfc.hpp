@@ -20,7 +20,7 @@ struct Sfc {
   static_assert(O.refill >= 1 && O.refill <= 256, "Sfc: refill must be 1 .. 256");
   static constexpr unsigned kRefill = O.refill < kMark ? O.refill : kMark;
 
-  template <class Classes>
+  template <class Classes, class Links = base::PlainLinks>
   class Type {
    public:
     constexpr Type() noexcept = default;  // every mark is 0: empty and full, the sentinel's state
@@ -31,14 +31,14 @@ struct Sfc {
     HAKMEM_HOT base::Block* pop(base::ClassIndex c) noexcept {
       base::Block* block = heads_[c];
       if (block == nullptr) [[unlikely]] return nullptr;
-      heads_[c] = block->next;
+      heads_[c] = Links::next(block);
       --counts_[c];
       return block;
     }
     HAKMEM_HOT bool push(base::ClassIndex c, base::Block* block) noexcept {
       if (counts_[c] >= marks_[c]) [[unlikely]] return false;
       ++counts_[c];
-      block->next = heads_[c];
+      Links::link(block, heads_[c]);
       heads_[c] = block;
       return true;
     }
@@ -50,17 +50,17 @@ struct Sfc {
 
     // Whole runs of blocks, at a cost that does not grow with them but for the walk to the end of what is taken.
     base::Chain take_chain(base::ClassIndex c, unsigned n) noexcept {
-      const base::Chain chain = base::cut(heads_[c], n);
+      const base::Chain chain = base::cut<Links>(heads_[c], n);
       counts_[c] -= chain.count;
       return chain;
     }
     void put_chain(base::ClassIndex c, base::Chain chain) noexcept {
-      base::splice(heads_[c], chain);
+      base::splice<Links>(heads_[c], chain);
       counts_[c] += chain.count;
     }
     template <class Sink>
     unsigned drain(base::ClassIndex c, unsigned n, Sink&& sink) noexcept {
-      return base::each(take_chain(c, n), sink);
+      return base::each<Links>(take_chain(c, n), sink);
     }
 
    private:

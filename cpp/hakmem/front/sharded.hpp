@@ -11,7 +11,7 @@ namespace hakmem::front {
 struct Sharded {
   static constexpr bool kSharded = true;
 
-  template <class Classes, class SuperSlab>
+  template <class Classes, class SuperSlab, class Links = base::PlainLinks>
   class Type {
    public:
     using Slab = typename SuperSlab::SlabType;
@@ -25,7 +25,7 @@ struct Sharded {
       Slab* slab = current_[c];
       base::Block* block = slab->store.free;
       if (block == nullptr) [[unlikely]] return nullptr;
-      slab->store.free = block->next;
+      slab->store.free = Links::next(block);
       base::relaxed_store(slab->used, slab->used + 1);
       return block;
     }

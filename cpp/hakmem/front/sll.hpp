@@ -17,7 +17,7 @@ struct Sll {
   static_assert(O.cap >= 16 && O.cap <= 4096, "Sll: cap must be 16 .. 4096");
   static_assert(O.refill >= 1 && O.refill <= 256 && O.refill <= O.cap, "Sll: refill must be 1 .. 256 and at most cap");
 
-  template <class Classes>
+  template <class Classes, class Links = base::PlainLinks>
   class Type {
    public:
     constexpr Type() noexcept = default;  // no room anywhere: empty and full, the sentinel's state
@@ -29,7 +29,7 @@ struct Sll {
       List& list = lists_[c];
       base::Block* block = list.head;
       if (block == nullptr) [[unlikely]] return nullptr;
-      list.head = block->next;
+      list.head = Links::next(block);
       ++list.room;
       return block;
     }
@@ -37,7 +37,7 @@ struct Sll {
       List& list = lists_[c];
       if (list.room <= kFull) [[unlikely]] return false;
       --list.room;
-      block->next = list.head;
+      Links::link(block, list.head);
       list.head = block;
       return true;
     }
@@ -54,17 +54,17 @@ struct Sll {
 
     // Whole runs of blocks, at a cost that does not grow with them but for the walk to the end of what is taken.
     base::Chain take_chain(base::ClassIndex c, unsigned n) noexcept {
-      const base::Chain chain = base::cut(lists_[c].head, n);
+      const base::Chain chain = base::cut<Links>(lists_[c].head, n);
       lists_[c].room += chain.count;
       return chain;
     }
     void put_chain(base::ClassIndex c, base::Chain chain) noexcept {
-      base::splice(lists_[c].head, chain);
+      base::splice<Links>(lists_[c].head, chain);
       lists_[c].room -= chain.count;
     }
     template <class Sink>
     unsigned drain(base::ClassIndex c, unsigned n, Sink&& sink) noexcept {
-      return base::each(take_chain(c, n), sink);
+      return base::each<Links>(take_chain(c, n), sink);
     }
 
    private:

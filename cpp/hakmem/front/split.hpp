@@ -14,10 +14,10 @@ template <SplitOptions O, class Low, class High>
 struct Split {
   static_assert(O.at >= 1 && O.at <= 16, "Split: at must be 1 .. 16");
 
-  template <class Classes>
+  template <class Classes, class Links = base::PlainLinks>
   class Type {
-    using LowFront = typename Low::template Type<Classes>;
-    using HighFront = typename High::template Type<Classes>;
+    using LowFront = typename Low::template Type<Classes, Links>;
+    using HighFront = typename High::template Type<Classes, Links>;
     static_assert(O.at < Classes::kCount, "Split: at must be less than the number of classes");
     static_assert(LowFront::covers(1) && LowFront::covers(O.at), "Split: low must cover classes 1 .. at");
     static_assert(HighFront::covers(O.at + 1) && HighFront::covers(Classes::kCount),

@@ -17,10 +17,10 @@ struct Stack {
   static_assert(O.cascade >= 1 && O.cascade <= 64, "Stack: cascade must be 1 .. 64");
   static_assert(O.prewarm <= 128, "Stack: prewarm must be 0 .. 128");
 
-  template <class Classes>
+  template <class Classes, class Links = base::PlainLinks>
   class Type {
-    using FirstFront = typename First::template Type<Classes>;
-    using SecondFront = typename Second::template Type<Classes>;
+    using FirstFront = typename First::template Type<Classes, Links>;
+    using SecondFront = typename Second::template Type<Classes, Links>;
     static_assert(SecondFront::covers(1) && SecondFront::covers(Classes::kCount), "Stack: second must cover every class");
 
    public:

@@ -14,7 +14,7 @@ template <UltraSllOptions O = UltraSllOptions{}>
 struct UltraSll {
   static_assert(O.refill >= 1 && O.refill <= 256, "UltraSll: refill must be 1 .. 256");
 
-  template <class Classes>
+  template <class Classes, class Links = base::PlainLinks>
   class Type {
    public:
     static constexpr bool kUnbounded = true;
@@ -25,13 +25,13 @@ struct UltraSll {
     HAKMEM_HOT base::Block* pop(base::ClassIndex c) noexcept {
       base::Block* block = heads_[c];
       if (block == nullptr) [[unlikely]] return nullptr;
-      heads_[c] = block->next;
+      heads_[c] = Links::next(block);
       return block;
     }
     // Only class 0, which is none, is refused.
     HAKMEM_HOT bool push(base::ClassIndex c, base::Block* block) noexcept {
       if (c == 0) [[unlikely]] return false;
-      block->next = heads_[c];
+      Links::link(block, heads_[c]);
       heads_[c] = block;
       return true;
     }
@@ -41,20 +41,20 @@ struct UltraSll {
     unsigned flush_want(base::ClassIndex) noexcept { return 0; }
     unsigned size(base::ClassIndex c) const noexcept {
       unsigned n = 0;
-      for (const base::Block* block = heads_[c]; block != nullptr; block = block->next) ++n;
+      for (const base::Block* block = heads_[c]; block != nullptr; block = Links::next(block)) ++n;
       return n;
     }
 
     // Whole runs of blocks, at a cost that does not grow with them but for the walk to the end of what is taken.
     base::Chain take_chain(base::ClassIndex c, unsigned n) noexcept {
-      return base::cut(heads_[c], n);
+      return base::cut<Links>(heads_[c], n);
     }
     void put_chain(base::ClassIndex c, base::Chain chain) noexcept {
-      base::splice(heads_[c], chain);
+      base::splice<Links>(heads_[c], chain);
     }
     template <class Sink>
     unsigned drain(base::ClassIndex c, unsigned n, Sink&& sink) noexcept {
-      return base::each(take_chain(c, n), sink);
+      return base::each<Links>(take_chain(c, n), sink);
     }
 
    private:

@@ -32,7 +32,7 @@ struct Unified {
   static_assert(O.refill >= 1 && O.refill <= 64, "Unified: refill must be 1 .. 64");
   static_assert(O.max_capacity >= 16 && O.max_capacity <= 4096, "Unified: max_capacity must be 16 .. 4096");
 
-  template <class Classes>
+  template <class Classes, class Links = base::PlainLinks>
   class Type {
    public:
     constexpr Type() noexcept = default;  // no room anywhere: empty and full, the sentinel's state
@@ -46,13 +46,13 @@ struct Unified {
     HAKMEM_HOT base::Block* pop(base::ClassIndex c) noexcept {
       base::Block* block = heads_[c];
       if (block == nullptr) [[unlikely]] return nullptr;
-      heads_[c] = block->next;
+      heads_[c] = Links::next(block);
       ++rooms_[c];
       return block;
     }
     HAKMEM_HOT bool push(base::ClassIndex c, base::Block* block) noexcept {
       if (rooms_[c] <= kFull) [[unlikely]] return false;
-      block->next = heads_[c];
+      Links::link(block, heads_[c]);
       heads_[c] = block;
       --rooms_[c];
       return true;
@@ -75,17 +75,17 @@ struct Unified {
 
     // Whole runs of blocks, at a cost that does not grow with them but for the walk to the end of what is taken.
     base::Chain take_chain(base::ClassIndex c, unsigned n) noexcept {
-      const base::Chain chain = base::cut(heads_[c], n);
+      const base::Chain chain = base::cut<Links>(heads_[c], n);
       rooms_[c] += chain.count;
       return chain;
     }
     void put_chain(base::ClassIndex c, base::Chain chain) noexcept {
-      base::splice(heads_[c], chain);
+      base::splice<Links>(heads_[c], chain);
       rooms_[c] -= chain.count;
     }
     template <class Sink>
     unsigned drain(base::ClassIndex c, unsigned n, Sink&& sink) noexcept {
-      return base::each(take_chain(c, n), sink);
+      return base::each<Links>(take_chain(c, n), sink);
     }
 
    private:

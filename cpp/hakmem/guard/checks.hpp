@@ -10,6 +10,7 @@ namespace hakmem::guard {
 
 struct Checks {
   static constexpr bool kEnabled = true;
+  using Links = base::PlainLinks;
 
   template <std::size_t kRegion>
   class Map {

@@ -1,14 +1,18 @@
-// Calls to the kernel for address space: reserve, commit, discard. Any thread. errno is left as it was.
+// Calls to the kernel for address space (reserve, commit, discard), time and chance. Any thread. errno is left as it was.
 // A reservation reads as zero, cannot be written and is not counted; commit makes a part of it usable, discard drops its contents.
 #pragma once
 
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <bit>
 #include <cerrno>
+#include <cstring>
 
 #include <hakmem/base/types.hpp>
 
@@ -66,6 +70,23 @@ inline std::uint64_t now_ms() noexcept {
   timespec t{};
   ::clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
   return static_cast<std::uint64_t>(t.tv_sec) * 1000 + static_cast<std::uint64_t>(t.tv_nsec) / 1000000;
+}
+
+// A number that differs from process to process: mixed from the 16 bytes that the kernel hands to each program at its start.
+// The C library makes its stack canary of them, so it does for want of better only.
+inline std::uint64_t exec_random() noexcept {
+  std::uint64_t words[2];
+  std::memcpy(words, reinterpret_cast<const void*>(::getauxval(AT_RANDOM)), sizeof words);
+  return std::rotl(words[0], 29) * 0x9E3779B97F4A7C15u + words[1];
+}
+
+// A random number; exec_random() where the kernel has none yet (early in boot) or the call is forbidden. Never waits.
+inline std::uint64_t random_word() noexcept {
+  const int saved = errno;
+  std::uint64_t word;
+  if (::syscall(SYS_getrandom, &word, sizeof word, GRND_NONBLOCK) != sizeof word) word = exec_random();
+  errno = saved;
+  return word;
 }
 
 }  // namespace hakmem::pages

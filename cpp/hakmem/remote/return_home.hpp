@@ -20,15 +20,16 @@ struct ReturnHome {
   static constexpr bool kOneHeap = false;
 
   // Blocks on their way to the heap that owns this queue. push: any thread. drain, looks_empty: the owner.
+  template <class Links = base::PlainLinks>
   class Queue {
    public:
     constexpr Queue() noexcept = default;
 
-    // A chain from first to last, linked by Block::next; one locked operation when nobody interferes.
+    // A chain from first to last, linked by Links; one locked operation when nobody interferes.
     void push(base::Block* first, base::Block* last) noexcept {
       base::Block* head = head_.load(std::memory_order_relaxed);
       do {
-        last->next = head;
+        Links::link(last, head);
         // release: pairs with the acquire in drain(), which reads the links
       } while (!head_.compare_exchange_weak(head, first, std::memory_order_release, std::memory_order_relaxed));
     }
@@ -47,7 +48,7 @@ struct ReturnHome {
           pending_ = head_.exchange(nullptr, std::memory_order_acquire);
         }
         base::Block* block = pending_;
-        pending_ = block->next;
+        pending_ = Links::next(block);
         sink(block);
         ++n;
       }
@@ -60,7 +61,7 @@ struct ReturnHome {
   };
 
   // Blocks that this thread freed for one other heap and has not sent yet. The calling thread's own.
-  template <class Heap>
+  template <class Heap, class Links = base::PlainLinks>
   class Outgoing {
    public:
     void add(Heap* owner, base::Block* block) noexcept {
@@ -68,7 +69,7 @@ struct ReturnHome {
         send();
         owner_ = owner;
       }
-      block->next = first_;
+      Links::link(block, first_);
       if (first_ == nullptr) last_ = block;
       first_ = block;
       if (++count_ >= O.batch) send();

@@ -10,6 +10,8 @@
 namespace hakmem::slab {
 
 struct Bitmap {
+  template <class>
+  using Type = Bitmap;  // whatever the links: there are none
   static constexpr bool kIntrusive = false;
   static constexpr std::uint32_t kWords = base::kUnit / 8 / 64;  // a slab of one unit with 8-byte blocks
 

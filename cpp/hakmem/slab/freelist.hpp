@@ -7,21 +7,24 @@
 namespace hakmem::slab {
 
 struct Freelist {
-  static constexpr bool kIntrusive = true;
+  template <class Links = base::PlainLinks>
+  struct Type {
+    static constexpr bool kIntrusive = true;
 
-  HAKMEM_HOT base::Block* take(const Geometry&) noexcept {
-    base::Block* block = free;
-    if (block != nullptr) free = block->next;
-    return block;
-  }
-  HAKMEM_HOT void give(base::Block* block, const Geometry&) noexcept {
-    block->next = free;
-    free = block;
-  }
-  base::Chain take_chain(unsigned n) noexcept { return base::cut(free, n); }
-  void give_chain(base::Chain chain) noexcept { base::splice(free, chain); }
+    HAKMEM_HOT base::Block* take(const Geometry&) noexcept {
+      base::Block* block = free;
+      if (block != nullptr) free = Links::next(block);
+      return block;
+    }
+    HAKMEM_HOT void give(base::Block* block, const Geometry&) noexcept {
+      Links::link(block, free);
+      free = block;
+    }
+    base::Chain take_chain(unsigned n) noexcept { return base::cut<Links>(free, n); }
+    void give_chain(base::Chain chain) noexcept { base::splice<Links>(free, chain); }
 
-  base::Block* free = nullptr;
+    base::Block* free = nullptr;
+  };
 };
 
 }  // namespace hakmem::slab

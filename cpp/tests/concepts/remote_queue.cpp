@@ -43,6 +43,6 @@ struct StartsAtRunTime : Archetype {
 };
 static_assert(!RemoteQueue<StartsAtRunTime>);
 
-static_assert(RemoteQueue<hakmem::remote::ReturnHome<>::Queue>);
+static_assert(RemoteQueue<hakmem::remote::ReturnHome<>::Queue<>>);
 
 }  // namespace

@@ -50,7 +50,7 @@ struct StartsAtRunTime : Archetype {
 };
 static_assert(!SlabStore<StartsAtRunTime>);
 
-static_assert(hakmem::concepts::SlabStore<hakmem::slab::Freelist, hakmem::slab::Geometry>);
+static_assert(hakmem::concepts::SlabStore<hakmem::slab::Freelist::Type<>, hakmem::slab::Geometry>);
 static_assert(hakmem::concepts::SlabStore<hakmem::slab::Bitmap, hakmem::slab::Geometry>);
 
 }  // namespace

@@ -9,7 +9,7 @@
 
 #include <hakmem/base/types.hpp>
 
-namespace hakmem::engine {
+namespace hakmem::base {
 
 // Prints "hakmem: <before>0x<address><after>".
 [[noreturn]] HAKMEM_COLD inline void fatal(const char* before, const void* address, const char* after) noexcept {
@@ -34,4 +34,4 @@ namespace hakmem::engine {
   std::abort();
 }
 
-}  // namespace hakmem::engine
+}  // namespace hakmem::base
