@@ -32,7 +32,7 @@ const EngineTable engine_table{
     .collect = VariantEngine::collect,
     .class_count = Variant::Classes::kCount,
     .class_bytes = [](std::size_t i) noexcept -> std::size_t {
-      return Variant::Classes::block_size(static_cast<base::ClassIndex>(i)) - VariantEngine::P::kPrefix;
+      return VariantEngine::class_bytes(static_cast<base::ClassIndex>(i));
     },
 };
 

@@ -428,6 +428,19 @@ AXES: tuple[Axis, ...] = (
         (
             Kind("none", "nothing beyond foreign pointers"),
             Kind("checks", "a double, foreign or misplaced free prints one line and aborts"),
+            Kind(
+                "hardened",
+                "the checks, and guards against what corrupts or reads a heap, each with its own switch",
+                (
+                    Option(
+                        "canary", "bool", "16 keyed bytes behind every block, read when it is freed", True
+                    ),
+                    Option("links", "bool", "the links of free blocks masked and checked", True),
+                    Option("quarantine", "int", "small blocks a thread holds back from reuse", 64, 0, 1024),
+                    Option("shuffle", "bool", "fresh blocks in random order", True),
+                    Option("zero", "bool", "a block's bytes are cleared when it is freed", True),
+                ),
+            ),
         ),
         "none",
         "guard",

@@ -47,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "guard(option): only over variants whose guard has this option on")
     # Hypothesis keeps files under the current folder unless told otherwise; an installed suite is read-only.
     set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hakmem-hypothesis")
 
@@ -77,9 +78,13 @@ def _offers(item: pytest.Function) -> bool:
         return True
     folder = Path(str(name))
     chosen = builds.at(folder).variant if (folder / "policy.json").is_file() else builds.variant(str(name))
-    guarded = chosen.policies["guard"].kind == "checks"
-    return (guarded or "guarded" not in item.fixturenames) and (
-        chosen.interposable or "library" not in item.fixturenames
+    guard = chosen.policies["guard"]
+    guarded = guard.kind != "none"
+    asked = item.get_closest_marker("guard")
+    return (
+        (guarded or "guarded" not in item.fixturenames)
+        and (chosen.interposable or "library" not in item.fixturenames)
+        and (asked is None or bool(dict(guard.options).get(asked.args[0])))
     )
 
 

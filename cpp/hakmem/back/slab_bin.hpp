@@ -116,7 +116,7 @@ class SlabBin {
         base::Block* block = slab->store.take(slab->geometry);
         if (block == nullptr) {
           if (slab->exhausted_fresh()) break;
-          block = slab->geometry.block(slab->fresh++);
+          block = slab->take_fresh();
           parts.owner.stamp(block, tag);
         }
         sink(block);
@@ -126,12 +126,23 @@ class SlabBin {
     return n;
   }
 
-  // Up to `want` blocks that were never handed out, linked in address order.
+  // Up to `want` blocks that were never handed out, linked in the slab's order.
   static base::Chain carve(Parts& parts, Slab* slab, base::Tag tag, unsigned want) noexcept {
     const std::uint32_t left = slab->capacity - slab->fresh;
     base::Chain chain;
     chain.count = want < left ? want : left;
     if (chain.count == 0) return chain;
+    if constexpr (decltype(slab->order)::kRandom) {
+      chain.first = chain.last = slab->take_fresh();
+      parts.owner.stamp(chain.first, tag);
+      for (unsigned i = 1; i < chain.count; ++i) {
+        base::Block* block = slab->take_fresh();
+        parts.owner.stamp(block, tag);
+        Links::link(chain.last, block);
+        chain.last = block;
+      }
+      return chain;
+    }
     chain.first = slab->geometry.block(slab->fresh);
     slab->fresh += chain.count;
     const std::uint32_t stride = slab->geometry.stride;

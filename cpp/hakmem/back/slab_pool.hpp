@@ -55,6 +55,7 @@ class SlabPool {
     slab->units = static_cast<std::uint16_t>(units);
     slab->size_class = static_cast<std::uint8_t>(c);
     slab->heap = heap;
+    if constexpr (decltype(slab->order)::kRandom) slab->order.draw(pages::random_word(), slab->capacity);
     parts.owner.tag(super, unit, units, tag);
     ++slabs_;
     return slab;

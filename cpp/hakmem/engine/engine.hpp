@@ -56,6 +56,10 @@ class Engine {
   static constexpr bool kGuarded = V::Guard::kEnabled;
   static constexpr bool kChains = P::kChains && requires(typename Heap::Front& front) { front.take_chain(1, 1u); };
   static constexpr std::size_t kPrefix = P::kPrefix;
+  using Canary = typename V::Guard::Canary;
+  static constexpr bool kSealed = Canary::kBytes != 0;
+  static constexpr bool kQuarantined = V::Guard::kQuarantine != 0;
+  static constexpr bool kRetires = kSealed || V::Guard::kZero || kQuarantined;
   static constexpr std::size_t kLargestSmall = kDirect ? 0 : Classes::kLargest - kPrefix;
   static constexpr std::size_t kLargestMedium = kDirect ? 0 : Runs::kLargest - kPrefix;
 
@@ -116,13 +120,13 @@ class Engine {
   // nullptr with errno ENOMEM when memory is out or n is above PTRDIFF_MAX. n == 0 gives a block of its own.
   HAKMEM_HOT static void* malloc(std::size_t n) noexcept {
     Serial serial;
-    return allocate(n);
+    return seal(allocate(padded(n)), n);
   }
 
   // Any pointer that this engine gave out and that was not freed since, or nullptr. errno is kept.
   HAKMEM_HOT static void free(void* p) noexcept {
     Serial serial;
-    release(p);
+    discard(p);
   }
 
   // Zeroed; nullptr with errno ENOMEM, also when count * size overflows.
@@ -130,43 +134,40 @@ class Engine {
     Serial serial;
     std::size_t n;
     if (__builtin_mul_overflow(count, size, &n)) return no_memory();
-    if (n > kLargestMedium) {
-      bool zeroed = false;
-      void* p = map_large(n, base::kBlockAlign, n, zeroed);
-      if (p != nullptr && !zeroed) std::memset(p, 0, n);
-      return p;
-    }
-    void* p = allocate(n);
-    if (p != nullptr) std::memset(p, 0, n);
-    return p;
+    const std::size_t wanted = padded(n);
+    bool zeroed = false;
+    void* p = wanted > kLargestMedium ? map_large(wanted, base::kBlockAlign, wanted, zeroed) : allocate(wanted);
+    if (p != nullptr && !zeroed) std::memset(p, 0, n);
+    return seal(p, n);
   }
 
   // As the C library's: realloc(nullptr, n) is malloc(n); realloc(p, 0) frees p and gives nullptr. On failure p lives on.
   static void* realloc(void* p, std::size_t n) noexcept {
     Serial serial;
-    if (p == nullptr) return allocate(n);
+    if (p == nullptr) return seal(allocate(padded(n)), n);
     if (next_.realloc != nullptr && !owns(p)) return next_.realloc(p, n);
     if (n == 0) {
-      release(p);
+      discard(p);
       return nullptr;
     }
-    const std::size_t old = size_of(p);
-    if (n <= old && (n >= old / 2 || old <= 128)) {
-      count(Event::kReallocInPlace);
-      return p;
+    if constexpr (kGuarded) {
+      if (owns(p) && !live(p)) invalid_free(p);
     }
-    if (resize_in_place(p, n, old)) {
+    const std::size_t old = size_of(p);
+    const std::size_t asked = asked_of(p, old);
+    const std::size_t wanted = padded(n);
+    if ((wanted <= old && (wanted >= old / 2 || old <= 128)) || resize_in_place(p, wanted, old)) {
       count(Event::kReallocInPlace);
-      return p;
+      return seal(p, n);
     }
     bool zeroed = false;
-    void* q = n > kLargestMedium && n > old && n <= base::kLargestRequest / 4
-                  ? map_large(n, base::kBlockAlign, n * 2, zeroed)
-                  : allocate(n);
+    void* q = wanted > kLargestMedium && wanted > old && n <= base::kLargestRequest / 4
+                  ? map_large(wanted, base::kBlockAlign, wanted * 2, zeroed)
+                  : allocate(wanted);
     if (q == nullptr) return nullptr;
-    std::memcpy(q, p, old < n ? old : n);
-    release(p);
-    return q;
+    std::memcpy(q, p, asked < n ? asked : n);
+    discard(p);
+    return seal(q, n);
   }
 
   // nullptr with errno EINVAL when align is no power of two, ENOMEM when memory is out.
@@ -176,34 +177,14 @@ class Engine {
       errno = EINVAL;
       return nullptr;
     }
-    if (align <= Classes::kAlign) return allocate(n);
     if (n > base::kLargestRequest || align > base::kLargestRequest) return no_memory();
-    bool zeroed;
-    if constexpr (kDirect) {
-      return map_large(n, align, n, zeroed);
-    } else if constexpr (kPrefix != 0) {
-      if (align > base::kPage || n + align > kLargestMedium) return map_large(n, align, n, zeroed);
-      void* p = allocate(n + align);
-      if (p == nullptr) return nullptr;
-      void* q = reinterpret_cast<void*>(base::align_up(base::address(p), align));
-      if (q != p) move_start(p, q);
-      return q;
-    } else {
-      if (align > base::kPage) return map_large(n, align, n, zeroed);
-      if (n <= kLargestSmall && align <= kLargestSmall) {
-        // slabs begin on a page: a block size that is a multiple of `align` keeps every block on one
-        for (ClassIndex c = Classes::class_of(n > align ? n : align); c <= Classes::kCount; ++c) {
-          if (Classes::block_size(c) % align == 0) return allocate(Classes::block_size(c));
-        }
-      }
-      return n <= kLargestMedium ? medium(n) : map_large(n, align, n, zeroed);
-    }
+    return seal(align <= Classes::kAlign ? allocate(padded(n)) : allocate_aligned(align, padded(n)), n);
   }
 
   // The bytes of p's block that the program may use: at least what it asked for. 0 for nullptr.
   static std::size_t usable_size(const void* p) noexcept {
     Serial serial;
-    return p == nullptr ? 0 : size_of(p);
+    return p == nullptr ? 0 : asked_of(p, size_of(p));
   }
 
   // Whether p lies in memory of this engine. Defined for every address; reads none that is not ours.
@@ -226,6 +207,12 @@ class Engine {
   // To be called around fork(): no lock of the engine may be held by a thread that the child does not have.
   static void before_fork() noexcept { each_mutex([](thread::Mutex& mutex) { mutex.lock(); }); }
   static void after_fork() noexcept { each_mutex([](thread::Mutex& mutex) { mutex.unlock(); }); }
+
+  // The bytes of a class that a program can use; 0: a class that is never served, being smaller than what each block needs.
+  static constexpr std::size_t class_bytes(ClassIndex c) noexcept {
+    const std::size_t bytes = Classes::block_size(c);
+    return bytes > kPrefix + Canary::kBytes ? bytes - kPrefix - Canary::kBytes : 0;
+  }
 
   // For the statistics and the tests: what is shared, and the heaps there are.
   static P& parts() noexcept { return parts_; }
@@ -465,6 +452,30 @@ class Engine {
     return p;
   }
 
+  // align is above what every block has.
+  static void* allocate_aligned(std::size_t align, std::size_t n) noexcept {
+    bool zeroed;
+    if constexpr (kDirect) {
+      return map_large(n, align, n, zeroed);
+    } else if constexpr (kPrefix != 0) {
+      if (align > base::kPage || n + align > kLargestMedium) return map_large(n, align, n, zeroed);
+      void* p = allocate(n + align);
+      if (p == nullptr) return nullptr;
+      void* q = reinterpret_cast<void*>(base::align_up(base::address(p), align));
+      if (q != p) move_start(p, q);
+      return q;
+    } else {
+      if (align > base::kPage) return map_large(n, align, n, zeroed);
+      if (n <= kLargestSmall && align <= kLargestSmall) {
+        // slabs begin on a page: a block size that is a multiple of `align` keeps every block on one
+        for (ClassIndex c = Classes::class_of(n > align ? n : align); c <= Classes::kCount; ++c) {
+          if (Classes::block_size(c) % align == 0) return allocate(Classes::block_size(c));
+        }
+      }
+      return n <= kLargestMedium ? medium(n) : map_large(n, align, n, zeroed);
+    }
+  }
+
   HAKMEM_COLD static void free_elsewhere(void* p) noexcept {
     if (p == nullptr) return;
     Region* region = parts_.owner.region_of(p);
@@ -533,6 +544,75 @@ class Engine {
       }
     }
     base::fatal("invalid free of ", p, ": no live block begins there");
+  }
+
+  // ---- guards --------------------------------------------------------------------------------------------------------
+
+  // What is asked of the back for a program's n bytes.
+  HAKMEM_HOT static std::size_t padded(std::size_t n) noexcept {
+    if constexpr (kSealed) return n > base::kLargestRequest ? n : n + Canary::kBytes;
+    return n;
+  }
+  HAKMEM_HOT static void* seal(void* p, [[maybe_unused]] std::size_t n) noexcept {
+    if constexpr (kSealed) {
+      if (p != nullptr) Canary::seal(p, n, size_of(p));
+    }
+    return p;
+  }
+  // The bytes that the program may use of the `room` at p.
+  static std::size_t asked_of(const void* p, std::size_t room) noexcept {
+    if constexpr (kSealed) {
+      std::size_t n;
+      if (!live(p)) return room;
+      if (!Canary::asked(p, room, n)) base::fatal("heap overflow: the bytes behind the block at ", p, " were changed");
+      return n;
+    }
+    return room;
+  }
+  HAKMEM_HOT static void discard(void* p) noexcept {
+    if constexpr (kRetires) {
+      release(retire(p));
+    } else {
+      release(p);
+    }
+  }
+  // p, or what leaves the quarantine for it; what no live block begins at is left to release(), which says so.
+  static void* retire(void* p) noexcept {
+    if (!live(p)) return p;
+    const std::size_t room = size_of(p);
+    asked_of(p, room);
+    if constexpr (V::Guard::kZero) std::memset(p, 0, room);
+    if constexpr (kQuarantined) {
+      if (parts_.owner.region_of(p)->kind != slab::RegionKind::kSlabs) return p;
+      Heap* heap = own_heap();
+      if (heap == nullptr) return p;
+      mark_free(p);
+      p = heap->quarantine.exchange(p);
+      if (p != nullptr) mark_live(p);
+    }
+    return p;
+  }
+  // Whether a live block begins at p; known where frees are checked.
+  static bool live(const void* p) noexcept {
+    Region* region = p == nullptr ? nullptr : parts_.owner.region_of(p);
+    if (region == nullptr) return false;
+    switch (region->kind) {
+      case slab::RegionKind::kSlabs: {
+        if constexpr (kGuarded) {
+          auto* super = static_cast<SuperSlab*>(region);
+          return super->tag_of(p) != 0 && super->guard.live(base::address(p) - base::address(super));
+        }
+        return true;
+      }
+      case slab::RegionKind::kRuns: {
+        std::byte* start;
+        std::size_t bytes;
+        return parts_.runs.find_used(p, start, bytes);
+      }
+      case slab::RegionKind::kLarge: return static_cast<Large*>(region)->block == p;
+      case slab::RegionKind::kNone: break;
+    }
+    return false;
   }
 
   // ---- blocks --------------------------------------------------------------------------------------------------------
@@ -658,6 +738,9 @@ class Engine {
     constexpr std::size_t kBytes = base::align_up(sizeof(Heap), 128);
     constexpr std::size_t kChunk = base::align_up(kBytes, P::kRegion);
     if (!parts_.pages.reserve() || !parts_.owner.start(parts_.pages)) return nullptr;
+    if constexpr (kSealed) {
+      if (heap_count_ == 0) Canary::seed(pages::random_word());
+    }
     if constexpr (P::Links::kKeyed) {
       if (heap_count_ == 0) P::Links::seed(pages::random_word());
     }
@@ -716,6 +799,12 @@ class Engine {
 
   // All that the heap's caches hold goes back to slabs, and its empty slabs to the pool.
   static void empty(Heap* heap) noexcept {
+    if constexpr (kQuarantined) {
+      heap->quarantine.drain([](void* p) {
+        mark_live(p);
+        release(p);
+      });
+    }
     if constexpr (Heap::kHasQueue) {
       heap->outgoing.send();
       while (heap->queue.drain(kDrain, [heap](Block* block) { give_home(heap, block); }) != 0) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <hakmem/base/types.hpp>
+#include <hakmem/guard/quarantine.hpp>
 
 namespace hakmem::engine {
 
@@ -42,6 +43,7 @@ struct Heap {
   [[no_unique_address]] typename QueueOf<typename V::Remote, kHasQueue>::Queue queue{};
   [[no_unique_address]] typename QueueOf<typename V::Remote, kHasQueue>::Outgoing outgoing{};
   typename P::Bin bins[P::kHeapsOwnSlabs ? Classes::kCount + 1 : 1]{};
+  [[no_unique_address]] guard::Quarantine<V::Guard::kQuarantine> quarantine{};
   Heap* next = nullptr;            // all heaps
   Heap* next_abandoned = nullptr;  // those of dead threads
 

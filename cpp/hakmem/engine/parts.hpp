@@ -28,7 +28,7 @@ struct Parts {
   using Store = typename V::Store::template Type<Links>;
   using Owner = typename V::Owner::template Type<kRegion, kHeapsOwnSlabs>;
   using Region = slab::Region<kRegion>;
-  using SuperSlab = slab::SuperSlab<Store, typename V::Guard::template Map<kRegion>, kRegion>;
+  using SuperSlab = slab::SuperSlab<Store, typename V::Guard::Order, typename V::Guard::template Map<kRegion>, kRegion>;
   using Slab = typename SuperSlab::SlabType;
   // Blocks pass between fronts and slabs in chains where both link them through the blocks themselves.
   static constexpr bool kChains = Store::kIntrusive;

@@ -90,13 +90,14 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
   json.key("large_blocks").number(parts.large.count());
   json.key("large_cached_bytes").number(parts.regions.bytes());
   json.key("heaps").number(heaps);
+  json.key("quarantined").number(adopted ? mine->quarantine.size() : 0);
   json.key("os_maps").number(parts.pages.os_maps());
   json.key("os_purges").number(parts.pages.os_purges());
   json.key("classes").begin('[');
   for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) {
     if (c > 1) json.raw(",");
     json.begin('{');
-    json.key("bytes").number(Classes::block_size(c) - Engine::P::kPrefix);
+    json.key("bytes").number(Engine::class_bytes(c));
     json.key("cached").number(adopted ? mine->front.size(c) : 0);
     json.end('}');
   }
@@ -121,7 +122,7 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
         first = false;
         json.raw("\"").raw(probe::kEventNames[static_cast<std::size_t>(step.event)]);
         if (step.size_class != 0) {
-          json.raw(":").number(Classes::block_size(step.size_class) - Engine::P::kPrefix);
+          json.raw(":").number(Engine::class_bytes(step.size_class));
         }
         json.raw("\"");
       });

@@ -4,13 +4,12 @@
 // operation per malloc and per free.
 #pragma once
 
-#include <hakmem/base/types.hpp>
+#include <hakmem/guard/none.hpp>
 
 namespace hakmem::guard {
 
-struct Checks {
+struct Checks : None {
   static constexpr bool kEnabled = true;
-  using Links = base::PlainLinks;
 
   template <std::size_t kRegion>
   class Map {
@@ -22,6 +21,10 @@ struct Checks {
     bool clear(std::size_t offset) noexcept {
       if (offset % 16 != 0) return false;
       return (__atomic_fetch_and(&live_[offset / 16 / 64], ~bit(offset), __ATOMIC_RELAXED) & bit(offset)) != 0;
+    }
+
+    bool live(std::size_t offset) const noexcept {
+      return offset % 16 == 0 && (base::relaxed_load(live_[offset / 16 / 64]) & bit(offset)) != 0;
     }
 
    private:

@@ -7,7 +7,7 @@
 
 namespace hakmem::slab {
 
-template <class Store>
+template <class Store, class Order>
 struct Slab {
   static constexpr std::uint32_t kNever = ~std::uint32_t{0};
 
@@ -17,6 +17,7 @@ struct Slab {
   std::uint32_t fresh = 0;     // blocks from here on were never handed out
   std::uint32_t capacity = 0;
   Geometry geometry;
+  [[no_unique_address]] Order order{};  // in which its fresh blocks come
   std::uint16_t units = 0;
   std::uint8_t size_class = 0;
   bool listed = false;         // in its bin's list of slabs with free blocks
@@ -25,6 +26,9 @@ struct Slab {
   Slab* prev = nullptr;
 
   bool exhausted_fresh() const noexcept { return fresh == capacity; }
+
+  // The next of those that were never handed out.
+  HAKMEM_HOT base::Block* take_fresh() noexcept { return geometry.block(order.at(fresh++)); }
 
   // Gives one block back. True: `used` has reached `wake`.
   HAKMEM_HOT bool give(base::Block* block) noexcept {
@@ -35,9 +39,9 @@ struct Slab {
   }
 };
 
-template <class Store, class GuardMap, std::size_t kRegion>
+template <class Store, class Order, class GuardMap, std::size_t kRegion>
 struct SuperSlab : Region<kRegion> {
-  using SlabType = Slab<Store>;
+  using SlabType = Slab<Store, Order>;
   static constexpr std::size_t kUnits = Region<kRegion>::kUnits;
   static_assert(kUnits <= 64, "SuperSlab: at most 64 units, so 4 MiB");
 

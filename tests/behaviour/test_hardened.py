@@ -1,0 +1,117 @@
+"""What each guard of `hardened` promises, asked of every variant that has it on, alone or among others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from hakmem.load import Engine
+
+Endings = Callable[[Sequence[str]], list[Any]]
+
+SIZES = (1, 16, 17, 24, 100, 1000, 5000, 40_000, 300_000, 1 << 20)
+
+
+def ends_with_a_line(endings: Endings, cases: Sequence[str], line: str) -> None:
+    """Each case prints a pointer, then ends by abort after one line that names it."""
+    for case, ending in zip(cases, endings(cases), strict=True):
+        assert ending.signal == "SIGABRT", (case, ending)
+        assert ending.err == f"hakmem: {line.format(p=ending.out.strip())}\n", case
+
+
+@pytest.mark.guard("canary")
+def test_a_write_past_what_was_asked_for_is_found(endings: Endings) -> None:
+    cases = [
+        f"p = engine.{call}; print(hex(p), flush=True); engine.write(p + {n} + {past}, b'!'); engine.{end}"
+        for n in SIZES
+        for past in (0, 15)
+        for call, end in (
+            (f"malloc({n})", "free(p)"),
+            (f"calloc(1, {n})", f"realloc(p, {n} + 1)"),
+            (f"aligned_alloc(64, {n})", "free(p)"),
+        )
+    ]
+    ends_with_a_line(endings, cases, "heap overflow: the bytes behind the block at {p} were changed")
+
+
+@pytest.mark.guard("canary")
+def test_the_program_may_use_what_it_asked_for_and_no_more(engine: Engine) -> None:
+    for n in SIZES:
+        p = engine.malloc(n)
+        assert engine.usable_size(p) == n
+        engine.write(p, b"x" * n)
+        p = engine.realloc(p, n + 5)
+        assert engine.usable_size(p) == n + 5
+        assert engine.read(p, n) == b"x" * n
+        engine.free(p)
+
+
+@pytest.mark.guard("zero")
+def test_nothing_of_a_block_outlives_it(engine: Engine) -> None:
+    secret = b"secretly"
+    for n in SIZES[1:]:
+        p = engine.malloc(n)
+        engine.write(p, (secret * (n // 8 + 1))[:n])
+        engine.free(p)
+        assert secret[:4] not in engine.read(p, n)
+
+
+@pytest.mark.guard("quarantine")
+def test_a_freed_block_is_not_handed_out_for_a_while(engine: Engine) -> None:
+    waits = int(engine.policy_set()["guard"]["quarantine"])
+    for n in (16, 100, 1000):
+        p = engine.malloc(n)
+        engine.free(p)
+        after = []
+        for _ in range(waits - 1):
+            q = engine.malloc(n)
+            after.append(q)
+            engine.free(q)
+        assert p not in after
+        held = [engine.malloc(n) for _ in range(2000)]
+        assert len(set(held)) == 2000
+        for q in held:
+            engine.free(q)
+
+
+@pytest.mark.guard("quarantine")
+def test_a_block_that_waits_is_not_freed_twice(endings: Endings) -> None:
+    case = "p = engine.malloc(100); print(hex(p), flush=True); engine.free(p); engine.free(p)"
+    ends_with_a_line(endings, [case], "double free of {p}")
+
+
+@pytest.mark.guard("shuffle")
+def test_fresh_blocks_come_in_an_order_of_their_own(endings: Endings) -> None:
+    case = """
+blocks = [engine.malloc(100) for _ in range(200)]
+base = min(blocks)
+print([p - base for p in blocks])
+"""
+    orders = [ending.out for ending in endings([case] * 4)]
+    assert len(set(orders)) > 1
+    for order in orders:
+        blocks = eval(order)
+        assert len(set(blocks)) == 200
+        assert sum(after > before for before, after in zip(blocks, blocks[1:], strict=False)) < 190
+
+
+@pytest.mark.guard("links")
+def test_a_write_into_a_free_block_is_found_when_its_link_is_read(engine: Engine, endings: Endings) -> None:
+    waits = int(engine.policy_set()["guard"]["quarantine"])
+    case = """
+p = engine.malloc({n})
+others = [engine.malloc({other}) for _ in range({waits})]
+print(hex(p), flush=True)
+engine.free(p)
+for q in others: engine.free(q)
+engine.write(p + {at}, b"!")
+for _ in range(5000): engine.malloc({n})
+"""
+    cases = [
+        case.format(n=n, other=n * 2 + 64, waits=waits, at=at)
+        for n in (16, 100, 1000)
+        for at in (0, 7, 8, 15)
+    ]
+    ends_with_a_line(endings, cases, "corrupted free list at {p}")
