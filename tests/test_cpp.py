@@ -268,3 +268,16 @@ def test_a_policy_that_breaks_its_concept_is_refused_by_name(tmp_path: Path) -> 
         header = header.replace("namespace hakmem {\n", f"namespace hakmem {{\n{definition}\n", 1)
         errors = complaints(header, tmp_path)
         assert any(f"is no {concept}" in line for line in errors), f"{member}: {errors}"
+
+
+def test_links_that_do_not_fit_the_smallest_block_are_refused(tmp_path: Path) -> None:
+    encoded = "struct Encoded : guard::None { using Links = guard::EncodedLinks; };"
+    for smallest, expected in ((16, None), (8, "Parts: a free block has no room for the links of Guard")):
+        header = header_of(classes={"kind": "pow2", "smallest": smallest})
+        header = re.sub(r"  using Guard = .*;", "  using Guard = Encoded;", header)
+        header = header.replace("namespace hakmem {\n", f"namespace hakmem {{\n{encoded}\n", 1)
+        errors = complaints("#include <hakmem/guard/encoded_links.hpp>\n" + header, tmp_path)
+        if expected is None:
+            assert errors == []
+        else:
+            assert any(f"static assertion failed: {expected}" in line for line in errors), errors

@@ -33,7 +33,7 @@ struct Chain {
 
 // Takes up to n blocks off the list at `head`.
 template <class Links>
-Chain cut(Block*& head, unsigned n) noexcept {
+inline Chain cut(Block*& head, unsigned n) noexcept {
   Chain chain;
   if (head == nullptr || n == 0) return chain;
   chain.first = chain.last = head;
@@ -56,7 +56,7 @@ unsigned each(Chain chain, Sink&& sink) noexcept {
 }
 // Puts a chain that is not empty in front of the list at `head`.
 template <class Links>
-void splice(Block*& head, Chain chain) noexcept {
+inline void splice(Block*& head, Chain chain) noexcept {
   Links::link(chain.last, head);
   head = chain.first;
 }

@@ -11,7 +11,7 @@ namespace hakmem::concepts {
 
 template <class L>
 concept BlockLinks = requires(const base::Block* block, base::Block* free, base::Block* next, std::uint64_t random) {
-  requires L::kBytes >= sizeof(void*) && L::kBytes <= base::kBlockAlign;  // of a free block that it writes, from the first on
+  requires L::kBytes >= sizeof(void*) && L::kBytes <= base::kBlockAlign;  // of a free block that it writes, from its start
   requires std::same_as<decltype(L::kKeyed), const bool>;                 // whether it has a key
   { L::next(block) } noexcept -> std::same_as<base::Block*>;              // what was linked; nullptr: the last one
   { L::link(free, next) } noexcept -> std::same_as<void>;                 // nullptr: nothing follows
