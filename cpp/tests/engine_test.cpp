@@ -6,6 +6,7 @@
 #include <hakmem/front/bypass.hpp>
 #include <hakmem/front/magazine.hpp>
 #include <hakmem/front/sharded.hpp>
+#include <hakmem/front/sll.hpp>
 #include <hakmem/front/stack.hpp>
 #include <hakmem/guard/checks.hpp>
 #include <hakmem/owner/header.hpp>
@@ -288,7 +289,7 @@ struct EncodedAdopt : ToyVariant<Tag<6>> {
 };
 struct EncodedHome : ToyVariant<Tag<7>> {
   using Remote = remote::ReturnHome<>;
-  using Front = front::Stack<front::StackOptions{}, front::Magazine<>, front::Unified<>>;
+  using Front = front::Stack<front::StackOptions{.prewarm = 16}, front::Sll<>, front::Unified<>>;
   using Owner = owner::Header;
   using Guard = test::EncodedGuard;
 };

@@ -704,7 +704,9 @@ class Engine {
     Slot::set(heap);
     if constexpr (!kOneHeap) thread::ExitHook<&Engine::on_thread_exit>::arm(heap);
     if constexpr (requires { Heap::Front::kPrewarm; }) {
-      for (ClassIndex c = 1; Heap::Front::kPrewarm != 0 && c <= Classes::kCount; ++c) prewarm(heap, c);
+      // no request is served by a class that a prefix fills, and a link has no place in it
+      const ClassIndex first = Classes::class_of(1 + kPrefix);
+      for (ClassIndex c = first; Heap::Front::kPrewarm != 0 && c <= Classes::kCount; ++c) prewarm(heap, c);
     }
     return heap;
   }
