@@ -30,7 +30,7 @@ FLOORS = (
     {"owner"},
     {"back"},
     {"engine"},
-    {"bench"},
+    {"bench", "containers"},
 )
 FLOOR = {folder: number for number, floor in enumerate(FLOORS) for folder in floor}
 
