@@ -1,20 +1,29 @@
 # The one place where a variant's targets are made.
 
+# The header-only core, for programs with a policy set of their own.
+add_library(hakmem_core INTERFACE)
+add_library(hakmem::core ALIAS hakmem_core)
+target_include_directories(hakmem_core INTERFACE $<BUILD_INTERFACE:${HAKMEM_SOURCE_DIR}/cpp>)
+target_compile_features(hakmem_core INTERFACE cxx_std_20)
+target_link_libraries(hakmem_core INTERFACE Threads::Threads)
+
+include("${CMAKE_CURRENT_LIST_DIR}/HakmemNeeded.cmake")
+
 # hakmem_add_variant(NAME <name> DIGEST <digest> HEADER_DIR <folder> [NO_LIBRARY])
 #
 # HEADER_DIR holds the generated hakmem_variant.hpp. Makes, in out/<digest>-<name>/:
 #   _engine.so            Python module  (target module_<name>)
 #   libhakmem_<name>.so   malloc library (target malloc_<name>; NO_LIBRARY: none, for maps with 8-byte blocks)
-# and the header-only target hakmem::<name> for C++ programs.
+#   libhakmem_<name>.a    the same for linking into a program (target malloc_<name>_archive)
+# and for C++ programs hakmem::<name> (headers only), hakmem::malloc_<name> and hakmem::malloc_<name>_static.
 function(hakmem_add_variant)
   cmake_parse_arguments(PARSE_ARGV 0 arg "NO_LIBRARY" "NAME;DIGEST;HEADER_DIR" "")
   set(output "${CMAKE_BINARY_DIR}/out/${arg_DIGEST}-${arg_NAME}")
 
   add_library(hakmem_${arg_NAME} INTERFACE)
   add_library(hakmem::${arg_NAME} ALIAS hakmem_${arg_NAME})
-  target_include_directories(hakmem_${arg_NAME} INTERFACE "${arg_HEADER_DIR}" "${HAKMEM_SOURCE_DIR}/cpp")
-  target_compile_features(hakmem_${arg_NAME} INTERFACE cxx_std_20)
-  target_link_libraries(hakmem_${arg_NAME} INTERFACE Threads::Threads)
+  target_include_directories(hakmem_${arg_NAME} INTERFACE $<BUILD_INTERFACE:${arg_HEADER_DIR}>)
+  target_link_libraries(hakmem_${arg_NAME} INTERFACE hakmem_core)
 
   if(HAKMEM_PYTHON_MODULE)
     add_library(table_${arg_NAME} OBJECT "${HAKMEM_SOURCE_DIR}/cpp/src/variant_table.cpp")
@@ -40,6 +49,32 @@ function(hakmem_add_variant)
       DEFINE_SYMBOL ""
       OUTPUT_NAME hakmem_${arg_NAME} LIBRARY_OUTPUT_DIRECTORY "${output}")
     add_dependencies(hakmem_variants malloc_${arg_NAME})
+
+    # What programs link: the shared library, kept by a program that names nothing of it ...
+    add_library(hakmem::malloc_${arg_NAME}_library ALIAS malloc_${arg_NAME})
+    add_library(malloc_${arg_NAME}_needed INTERFACE)
+    add_library(hakmem::malloc_${arg_NAME} ALIAS malloc_${arg_NAME}_needed)
+    target_link_libraries(malloc_${arg_NAME}_needed INTERFACE
+      $<LINK_LIBRARY:hakmem_needed,hakmem::malloc_${arg_NAME}_library>)
+
+    # ... or the archive, whole. Who wants to know who serves a process looks the two symbols up in it.
+    add_library(malloc_${arg_NAME}_archive STATIC $<TARGET_OBJECTS:malloc_${arg_NAME}>)
+    add_library(hakmem::malloc_${arg_NAME}_archive ALIAS malloc_${arg_NAME}_archive)
+    set_target_properties(malloc_${arg_NAME}_archive PROPERTIES
+      LINKER_LANGUAGE CXX OUTPUT_NAME hakmem_${arg_NAME} ARCHIVE_OUTPUT_DIRECTORY "${output}")
+    add_library(malloc_${arg_NAME}_static INTERFACE)
+    add_library(hakmem::malloc_${arg_NAME}_static ALIAS malloc_${arg_NAME}_static)
+    target_link_libraries(malloc_${arg_NAME}_static INTERFACE
+      $<LINK_LIBRARY:WHOLE_ARCHIVE,hakmem::malloc_${arg_NAME}_archive> Threads::Threads)
+    target_link_options(malloc_${arg_NAME}_static INTERFACE
+      LINKER:--export-dynamic-symbol=hakmem_id,--export-dynamic-symbol=hakmem_owns)
+
+    foreach(target malloc_${arg_NAME}_needed malloc_${arg_NAME}_static)
+      target_include_directories(${target} INTERFACE $<BUILD_INTERFACE:${HAKMEM_SOURCE_DIR}/cpp>)
+    endforeach()
+  endif()
+  if(COMMAND hakmem_package_variant)
+    hakmem_package_variant(${arg_NAME} "${arg_HEADER_DIR}")
   endif()
 endfunction()
 

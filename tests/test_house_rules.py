@@ -151,7 +151,7 @@ def test_longer_files_are_still_longer() -> None:
 
 def test_files_are_named_for_what_they_hold() -> None:
     vague = re.compile(r"^(utils?|common|misc|helpers?)$")
-    roots = [CPP, ROOT / "python", ROOT / "tests", ROOT / "cmake"]
+    roots = [CPP, ROOT / "python", ROOT / "tests", ROOT / "cmake", ROOT / "examples"]
     for path in [path for root in roots for path in root.rglob("*")]:
         assert not vague.match(path.stem), f"{path.relative_to(ROOT)} says nothing of what it holds"
         if path.suffix in {".hpp", ".cpp"}:

@@ -11,6 +11,7 @@
 #include <new>
 
 #include <hakmem/engine/engine.hpp>
+#include <hakmem/engine/malloc_library.hpp>
 #include <hakmem/engine/statistics.hpp>
 
 namespace std {
