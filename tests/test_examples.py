@@ -90,9 +90,14 @@ def copied(name: str, folder: Path) -> Path:
     return Path(shutil.copytree(EXAMPLES / name, folder / name))
 
 
-def with_make(source: Path, prefix: Path, package: str) -> Path:
-    environment = {"PKG_CONFIG_PATH": str(prefix / "lib" / "pkgconfig")}
-    run(["make", "-B", f"PACKAGE={package}", f"CXX={toolchain.find_compiler()}"], environment, source)
+def with_pkg_config(source: Path, prefix: Path, package: str, flags: str = "-Werror") -> Path:
+    environment = {
+        "PKG_CONFIG_PATH": str(prefix / "lib" / "pkgconfig"),
+        "PACKAGE": package,
+        "CXX": str(toolchain.find_compiler()),
+        "CXXFLAGS": flags,
+    }
+    run(["./build.sh"], environment, source)
     return source / "example"
 
 
@@ -126,7 +131,7 @@ def test_an_example_is_served(name: str, prefix: Path, identity: str, tmp_path: 
 
 @pytest.mark.parametrize("package", ["hakmem_malloc_unified", "hakmem_malloc_unified_static"])
 def test_the_pkg_config_example_is_served(package: str, prefix: Path, identity: str, tmp_path: Path) -> None:
-    example = with_make(copied("pkg_config", tmp_path), prefix, package)
+    example = with_pkg_config(copied("pkg_config", tmp_path), prefix, package)
     assert run([str(example)]) == SERVED["pkg_config"].format(id=identity) + "\n"
     assert ("libhakmem_unified.so" in run(["ldd", str(example)])) == (package == "hakmem_malloc_unified")
 
@@ -167,16 +172,13 @@ def test_a_program_that_names_no_allocator_keeps_it(
     assert run([str(built(source, tmp_path / "build", prefix, as_needed))]) == f"{identity}\n"
     source = copied("pkg_config", tmp_path)
     (source / "main.cpp").write_text(QUIET, encoding="utf-8")
-    makefile = (source / "Makefile").read_text(encoding="utf-8")
-    (source / "Makefile").write_text(makefile.replace("-O2", "-O2 -Wl,--as-needed"), encoding="utf-8")
-    assert run([str(with_make(source, prefix, f"hakmem_{target}"))]) == f"{identity}\n"
+    example = with_pkg_config(source, prefix, f"hakmem_{target}", "-Wl,--as-needed")
+    assert run([str(example)]) == f"{identity}\n"
 
 
 def test_a_program_without_any_shared_library_is_served(prefix: Path, identity: str, tmp_path: Path) -> None:
     source = copied("pkg_config", tmp_path)
-    makefile = (source / "Makefile").read_text(encoding="utf-8")
-    (source / "Makefile").write_text(makefile.replace("-O2", "-O2 -static"), encoding="utf-8")
-    example = with_make(source, prefix, "hakmem_malloc_unified_static")
+    example = with_pkg_config(source, prefix, "hakmem_malloc_unified_static", "-static")
     assert run([str(example)]) == f"served by {identity}\n"
 
 
