@@ -11,6 +11,7 @@
 #include <new>
 
 #include <hakmem/engine/engine.hpp>
+#include <hakmem/engine/layout.hpp>
 #include <hakmem/engine/malloc_library.hpp>
 #include <hakmem/engine/statistics.hpp>
 
@@ -130,6 +131,9 @@ HAKMEM_EXPORT int hakmem_owns(const void* p) noexcept { return Engine::owns(p); 
 HAKMEM_EXPORT std::size_t hakmem_statistics(char* text, std::size_t capacity) noexcept {
   return hakmem::engine::statistics<Engine>(text, capacity);
 }
+// Read from outside the process; python/hakmem/live.py says how.
+HAKMEM_EXPORT extern const hakmem::engine::Layout hakmem_layout;
+constinit const hakmem::engine::Layout hakmem_layout = hakmem::engine::LayoutOf<Engine>::make();
 HAKMEM_EXPORT void hakmem_collect() noexcept { Engine::collect(); }
 
 }  // extern "C"

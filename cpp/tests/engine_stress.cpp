@@ -170,7 +170,7 @@ void nothing_is_out() {
 const test::Test hands{"blocks change hands between threads and keep their contents", [] {
   std::atomic<bool> done{false};
   std::thread watcher([&] {  // statistics and collections at any time
-    std::vector<char> text(16384);
+    std::vector<char> text(65536);
     while (!done.load()) {
       const std::size_t length = engine::statistics<Engine>(text.data(), text.size());
       check(length > 2 && length < text.size() && text[length - 1] == '}', "statistics are whole");

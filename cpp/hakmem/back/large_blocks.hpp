@@ -57,6 +57,7 @@ class LargeBlocks {
     }
     __atomic_fetch_add(&count_, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&bytes_, got, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&usable_, large->usable, __ATOMIC_RELAXED);
     return large->block;
   }
 
@@ -64,6 +65,7 @@ class LargeBlocks {
     const std::size_t bytes = large->bytes;
     __atomic_fetch_sub(&count_, 1, __ATOMIC_RELAXED);
     __atomic_fetch_sub(&bytes_, bytes, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&usable_, large->usable, __ATOMIC_RELAXED);
     parts.owner.withdraw(large);
     parts.regions.give(parts.pages, large, bytes);
   }
@@ -79,16 +81,21 @@ class LargeBlocks {
     } else if (wanted < large->usable) {
       parts.pages.purge(large->block + wanted, large->usable - wanted);
     }
+    __atomic_fetch_add(&usable_, wanted - large->usable, __ATOMIC_RELAXED);
     large->usable = wanted;
     return true;
   }
 
   std::size_t count() const noexcept { return base::relaxed_load(count_); }
   std::size_t bytes() const noexcept { return base::relaxed_load(bytes_); }
+  std::size_t usable_bytes() const noexcept { return base::relaxed_load(usable_); }
+  // For a reader outside the process.
+  constexpr const std::size_t* usable_word() const noexcept { return &usable_; }
 
  private:
   std::size_t count_ = 0;
-  std::size_t bytes_ = 0;
+  std::size_t bytes_ = 0;   // of their regions
+  std::size_t usable_ = 0;  // that the program may use of them
 };
 
 }  // namespace hakmem::back

@@ -67,6 +67,7 @@ class PageRuns {
     if (pages > 1) run[pages - 1].state = State::kInside;
     ++chunk->used_runs;
     base::relaxed_store(used_, used_ + 1);
+    base::relaxed_store(used_pages_, used_pages_ + pages);
     return address(chunk, run);
   }
 
@@ -94,6 +95,7 @@ class PageRuns {
     base::relaxed_store(used_, used_ - 1);
     --chunk->used_runs;
     std::uint16_t pages = run->pages;
+    base::relaxed_store(used_pages_, used_pages_ - pages);
     if constexpr (kPurge == pages::Purge::kEager) parts.pages.purge(start, std::size_t{pages} * base::kPage);
     bool dirty = kPurge != pages::Purge::kEager;
     run->state = State::kInside;
@@ -139,6 +141,7 @@ class PageRuns {
       forget(after);
     }
     if (run->pages > 1) run[run->pages - 1].state = State::kInside;
+    base::relaxed_store(used_pages_, used_pages_ + pages - run->pages);
     run->pages = pages;
     if (total > pages) {
       Run* rest = run + pages;
@@ -175,6 +178,10 @@ class PageRuns {
   }
 
   std::size_t used_runs() const noexcept { return base::relaxed_load(used_); }
+  std::size_t used_bytes() const noexcept { return base::relaxed_load(used_pages_) * base::kPage; }
+  // For a reader outside the process.
+  constexpr const std::size_t* used_runs_word() const noexcept { return &used_; }
+  constexpr const std::size_t* used_pages_word() const noexcept { return &used_pages_; }
   std::size_t chunks() const noexcept { return base::relaxed_load(chunks_); }
   thread::Mutex& mutex() noexcept { return mutex_; }
 
@@ -288,8 +295,9 @@ class PageRuns {
 
   thread::Mutex mutex_;
   Chunk* all_ = nullptr;
-  std::size_t chunks_ = 0;  // written under the lock, read by the statistics without it; so is used_
+  std::size_t chunks_ = 0;  // written under the lock, read by the statistics without it; so are the next two
   std::size_t used_ = 0;
+  std::size_t used_pages_ = 0;
   std::uint64_t filled_ = 0;  // which bins hold a run
   Run* bins_[kBins]{};
 };

@@ -64,6 +64,8 @@ class RegionCache {
   }
 
   std::size_t bytes() const noexcept { return base::relaxed_load(bytes_); }
+  // For a reader outside the process.
+  constexpr const std::size_t* bytes_word() const noexcept { return &bytes_; }
   thread::Mutex& mutex() noexcept { return mutex_; }
 
  private:

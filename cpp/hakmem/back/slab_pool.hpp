@@ -95,10 +95,11 @@ class SlabPool {
 
   struct Totals {
     std::size_t super_slabs, slabs, blocks_out;
+    std::size_t out_of[Classes::kCount + 1];  // blocks out, by class
   };
   Totals totals() noexcept {
     thread::Lock lock(mutex_);
-    Totals t{0, slabs_, 0};
+    Totals t{0, slabs_, 0, {}};
     for (SuperSlab* list : {open_, full_}) {
       for (SuperSlab* s = list; s != nullptr; s = s->next) {
         ++t.super_slabs;
@@ -107,7 +108,9 @@ class SlabPool {
             ++u;
             continue;
           }
-          t.blocks_out += base::relaxed_load(s->slabs[u].used);
+          const std::size_t used = base::relaxed_load(s->slabs[u].used);
+          t.blocks_out += used;
+          t.out_of[s->slabs[u].size_class] += used;
           u += s->slabs[u].units;
         }
       }

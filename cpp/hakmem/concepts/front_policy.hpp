@@ -25,7 +25,7 @@ concept FrontPolicy = requires(F& f, const F& g, base::ClassIndex c, base::Block
   { f.push(c, block) } noexcept -> std::same_as<bool>;         // false: full, or c == 0; the block is untouched
   { f.refill_want(c) } noexcept -> std::same_as<unsigned>;     // after a miss: so many pushes succeed
   { f.flush_want(c) } noexcept -> std::same_as<unsigned>;      // after a refusal: drain so many and one push succeeds; 0: never
-  { g.size(c) } noexcept -> std::same_as<unsigned>;            // blocks of class c held
+  { g.size(c) } noexcept -> std::same_as<unsigned>;            // blocks of class c held; any thread, unless kUnbounded
   { f.drain(c, n, sink) } noexcept -> std::same_as<unsigned>;  // n blocks, or all there are, to the sink; how many
   requires ConstantInitialisable<F>;                           // the sentinel heap holds one
 };

@@ -43,6 +43,7 @@ class Engine {
   using Block = base::Block;
   using ClassIndex = base::ClassIndex;
   using Event = probe::Event;
+  using Flow = probe::Flow;
   using SuperSlab = typename P::SuperSlab;
   using Slab = typename P::Slab;
   using Region = typename P::Region;
@@ -68,7 +69,7 @@ class Engine {
     else return concepts::FrontPolicy<typename Heap::Front>;
   }(), "Engine: Front is no FrontPolicy (where it says kSharded: no ShardedFront)");
   static_assert(!Heap::kHasQueue || concepts::RemoteQueue<decltype(Heap::queue)>, "Engine: Remote's Queue is no RemoteQueue");
-  static_assert(concepts::Probe<typename V::Probe, Event>, "Engine: Probe is no Probe");
+  static_assert(concepts::Probe<typename V::Probe, Event, Flow>, "Engine: Probe is no Probe");
   static_assert([] {
     if constexpr (requires { Heap::Front::covers(Classes::kCount); }) return Heap::Front::covers(Classes::kCount);
     return true;
@@ -215,9 +216,22 @@ class Engine {
   }
 
   // For the statistics and the tests: what is shared, and the heaps there are.
-  static P& parts() noexcept { return parts_; }
+  static constexpr P& parts() noexcept { return parts_; }
   static Heap* heaps() noexcept { return __atomic_load_n(&heaps_, __ATOMIC_ACQUIRE); }
   static Heap* heap() noexcept { return Slot::current(); }
+  static constexpr Heap* const* heaps_word() noexcept { return &heaps_; }
+  // Bytes of blocks freed by another thread than their owner's that have not come home yet.
+  static std::uint64_t bytes_in_transit() noexcept {
+    if constexpr (Heap::kHasQueue) {
+      std::uint64_t sent = base::relaxed_load(sent_without_heap_), home = 0;
+      for (const Heap* heap = heaps(); heap != nullptr; heap = heap->next) {
+        sent += base::relaxed_load(heap->travel.sent);
+        home += base::relaxed_load(heap->travel.home);
+      }
+      return sent > home ? sent - home : 0;
+    }
+    return 0;
+  }
 
  private:
   // ---- hot -----------------------------------------------------------------------------------------------------------
@@ -286,7 +300,7 @@ class Engine {
     decay();
     if constexpr (Heap::kHasQueue) {
       heap->outgoing.send();
-      if (!heap->queue.looks_empty()) heap->queue.drain(kDrain, [heap](Block* block) { give_home(heap, block); });
+      if (!heap->queue.looks_empty()) come_home(heap);
     }
     if constexpr (kSharded) {
       return next_slab_and_pop(heap, c);
@@ -294,12 +308,14 @@ class Engine {
       if (Block* cached = heap->front.pop(c)) return cached;  // prewarmed, or brought by a destructor that ran just now
       FrontSink sink{heap, c};
       const unsigned want = 1 + heap->front.refill_want(c);
+      unsigned got;
       if constexpr (kOwned) {
-        heap->bins[c].refill(parts_, c, heap, heap->tag + c, want, sink);
+        got = heap->bins[c].refill(parts_, c, heap, heap->tag + c, want, sink);
       } else {
         thread::Lock lock(parts_.shared[c].mutex);
-        parts_.shared[c].bin.refill(parts_, c, nullptr, c, want, sink);
+        got = parts_.shared[c].bin.refill(parts_, c, nullptr, c, want, sink);
       }
+      heap->probe.moved(Flow::kFetched, c, got);
       return sink.first;
     }
   }
@@ -372,6 +388,7 @@ class Engine {
     if (n == 0) return;
     if constexpr (kChains) {
       const base::Chain chain = heap->front.take_chain(c, n);
+      heap->probe.moved(Flow::kReturned, c, chain.count);
       if constexpr (kOwned) {
         heap->bins[c].give_chain(parts_, chain);
       } else {
@@ -379,16 +396,17 @@ class Engine {
         parts_.shared[c].bin.give_chain(parts_, chain);
       }
     } else if constexpr (kOwned) {
-      heap->front.drain(c, n, [&](Block* block) { give_home(heap, block); });
+      heap->probe.moved(Flow::kReturned, c, heap->front.drain(c, n, [&](Block* block) { give_home(heap, block); }));
     } else {
       thread::Lock lock(parts_.shared[c].mutex);
-      heap->front.drain(c, n, [&](Block* block) {
+      heap->probe.moved(Flow::kReturned, c, heap->front.drain(c, n, [&](Block* block) {
         parts_.shared[c].bin.give(parts_, &SuperSlab::around(block)->slab_of(block), block);
-      });
+      }));
     }
   }
 
   static void give_back(Heap* heap, ClassIndex c, Block* block) noexcept {
+    if (heap != nullptr) heap->probe.moved(Flow::kReturned, c, 1);
     if constexpr (kOwned) {
       give_home(heap, block);
     } else {
@@ -403,6 +421,16 @@ class Engine {
       Slab& slab = SuperSlab::around(block)->slab_of(block);
       heap->bins[slab.size_class].give(parts_, &slab, block);
     }
+  }
+
+  // Takes in blocks of this heap's slabs that other threads freed; how many.
+  static std::size_t come_home(Heap* heap) noexcept {
+    return heap->queue.drain(kDrain, [heap](Block* block) {
+      const Slab& slab = SuperSlab::around(block)->slab_of(block);
+      base::relaxed_store(heap->travel.home, heap->travel.home + slab.geometry.stride - kPrefix);
+      heap->probe.moved(Flow::kHome, slab.size_class, 1);
+      give_home(heap, block);
+    });
   }
 
   HAKMEM_COLD static void wake_slab(Block* block) noexcept {
@@ -516,16 +544,22 @@ class Engine {
       auto* owner = static_cast<Heap*>(slab.heap);
       if (owner != heap) {
         if constexpr (Heap::kHasQueue) {
-          count(Event::kFreeRemote);
-          if (heap == nullptr) return owner->queue.push(block, block);
+          if (heap == nullptr) {
+            __atomic_fetch_add(&sent_without_heap_, slab.geometry.stride - kPrefix, __ATOMIC_RELAXED);
+            return owner->queue.push(block, block);
+          }
+          heap->probe.on(Event::kFreeRemote, c);
+          base::relaxed_store(heap->travel.sent, heap->travel.sent + slab.geometry.stride - kPrefix);
           return heap->outgoing.add(owner, block);
         }
       }
     }
     if constexpr (kSharded) {
+      heap->probe.on(Event::kFreeFrontHit, c);
       if (heap->front.push(block)) wake_slab(block);
     } else {
-      if (heap == nullptr || !heap->front.push(c, block)) flush_and_push(block, c);
+      if (heap == nullptr || !heap->front.push(c, block)) return flush_and_push(block, c);
+      heap->probe.on(Event::kFreeFrontHit, c);
     }
   }
 
@@ -732,6 +766,7 @@ class Engine {
       thread::Lock lock(parts_.shared[c].mutex);
       parts_.shared[c].bin.refill(parts_, c, nullptr, c, 1, sink);
     }
+    if (first != nullptr) heap->probe.moved(Flow::kFetched, c, 1);
     return first;
   }
 
@@ -809,7 +844,7 @@ class Engine {
     }
     if constexpr (Heap::kHasQueue) {
       heap->outgoing.send();
-      while (heap->queue.drain(kDrain, [heap](Block* block) { give_home(heap, block); }) != 0) {
+      while (come_home(heap) != 0) {
       }
     }
     for (ClassIndex c = 1; c <= Classes::kCount; ++c) {
@@ -861,6 +896,7 @@ class Engine {
   static inline constinit std::uint64_t last_decay_ms_ = 0;
   static inline constinit std::size_t heap_room_ = 0;
   static inline constinit std::size_t heap_count_ = 0;
+  static inline constinit std::uint64_t sent_without_heap_ = 0;
 };
 
 }  // namespace hakmem::engine

@@ -2,6 +2,8 @@
 // never unmapped, so that a queue can be pushed to at any time; a dead thread's heap is taken over by a new thread.
 #pragma once
 
+#include <type_traits>
+
 #include <hakmem/base/types.hpp>
 #include <hakmem/guard/quarantine.hpp>
 
@@ -44,6 +46,11 @@ struct Heap {
   [[no_unique_address]] typename QueueOf<typename V::Remote, kHasQueue>::Outgoing outgoing{};
   typename P::Bin bins[P::kHeapsOwnSlabs ? Classes::kCount + 1 : 1]{};
   [[no_unique_address]] guard::Quarantine<V::Guard::kQuarantine> quarantine{};
+  // Bytes of blocks that this heap's thread freed for other heaps, and of those that others freed for this one.
+  struct Travel {
+    std::uint64_t sent = 0, home = 0;
+  };
+  [[no_unique_address]] std::conditional_t<kHasQueue, Travel, NoQueue> travel{};
   Heap* next = nullptr;            // all heaps
   Heap* next_abandoned = nullptr;  // those of dead threads
 

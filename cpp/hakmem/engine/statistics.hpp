@@ -1,8 +1,9 @@
-// An engine's statistics as JSON text, written without allocating. Any thread; shared numbers are read under their
-// locks, the cached counts are those of the calling thread.
+// An engine's statistics as JSON text, written without allocating. Any thread, while others work: each number is whole,
+// and the sums are exact when no other thread is inside malloc or free. docs/statistics.md says what each key means.
 #pragma once
 
 #include <cstring>
+#include <initializer_list>
 
 #include <hakmem/base/types.hpp>
 #include <hakmem/probe/events.hpp>
@@ -39,6 +40,10 @@ class JsonText {
     open_ = false;
     return *this;
   }
+  JsonText& begin_item(char bracket) noexcept {
+    if (open_) put(',');
+    return begin(bracket);
+  }
   JsonText& end(char bracket) noexcept {
     put(bracket);
     open_ = true;
@@ -57,6 +62,40 @@ class JsonText {
   bool open_ = false;
 };
 
+// Sums over events, of which of(e) says how often each happened.
+template <class Of>
+std::uint64_t mallocs(Of&& of) noexcept {
+  using E = probe::Event;
+  std::uint64_t sum = 0;
+  for (E e : {E::kMallocFrontHit, E::kRefill, E::kMediumMalloc, E::kLargeMalloc}) sum += of(static_cast<std::size_t>(e));
+  return sum;
+}
+// A free that found its cache full is counted once, as a flush.
+template <class Of>
+std::uint64_t frees(Of&& of) noexcept {
+  using E = probe::Event;
+  std::uint64_t sum = 0;
+  for (E e : {E::kFreeFrontHit, E::kFlush, E::kFreeRemote, E::kMediumFree, E::kLargeFree}) {
+    sum += of(static_cast<std::size_t>(e));
+  }
+  return sum;
+}
+
+// Bytes that a heap's front holds. False in `counted`: the front keeps no count, and only its own thread may walk its lists.
+template <class Engine>
+std::size_t cached_bytes(const typename Engine::Heap* heap, bool& counted) noexcept {
+  using Classes = typename Engine::Classes;
+  if constexpr (requires { requires Engine::Heap::Front::kUnbounded; }) {
+    counted = Engine::Variant::Remote::kOneHeap || heap == Engine::heap();
+    if (!counted) return 0;
+  }
+  std::size_t bytes = 0;
+  for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) {
+    bytes += heap->front.size(c) * Engine::class_bytes(c);
+  }
+  return bytes;
+}
+
 // Returns the length of the text; when it exceeds `capacity` the text was cut.
 template <class Engine>
 std::size_t statistics(char* text, std::size_t capacity) noexcept {
@@ -64,17 +103,29 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
   using Probe = typename Engine::Variant::Probe;
   typename Engine::Serial serial;  // where threads share a heap its front and probe change under any of them
   auto& parts = Engine::parts();
-  const auto slabs = parts.pool.totals();
   const auto* mine = Engine::heap();
   const bool adopted = mine != &Engine::Heap::sentinel;
-  std::size_t heaps = 0;
+  std::size_t heaps = 0, cached = 0;
+  std::size_t cached_of[Classes::kCount + 1]{};
   [[maybe_unused]] std::uint64_t events[probe::kEvents]{};
-  for (const auto* heap = Engine::heaps(); heap != nullptr; heap = heap->next) {
+  const auto* const newest = Engine::heaps();
+  for (const auto* heap = newest; heap != nullptr; heap = heap->next) {
     ++heaps;
+    bool counted = true;
+    cached += cached_bytes<Engine>(heap, counted);
+    for (base::ClassIndex c = 1; c <= Classes::kCount && counted; ++c) cached_of[c] += heap->front.size(c);
     if constexpr (Probe::kEnabled) {
       for (std::size_t e = 0; e < probe::kEvents; ++e) events[e] += heap->probe.count(e);
     }
   }
+  const auto slabs = parts.pool.totals();
+  std::size_t slab_bytes = 0;
+  for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) {
+    slab_bytes += slabs.out_of[c] * Engine::class_bytes(c);
+  }
+  const std::size_t transit = Engine::bytes_in_transit();
+  const std::size_t idle = cached + transit < slab_bytes ? cached + transit : slab_bytes;
+  const std::size_t medium = parts.runs.used_bytes() - parts.runs.used_runs() * Engine::P::kPrefix;
   const std::size_t region_bytes = (slabs.super_slabs + parts.runs.chunks()) * Engine::P::kRegion + parts.large.bytes();
 
   JsonText json(text, capacity);
@@ -93,24 +144,45 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
   json.key("quarantined").number(adopted ? mine->quarantine.size() : 0);
   json.key("os_maps").number(parts.pages.os_maps());
   json.key("os_purges").number(parts.pages.os_purges());
+  json.key("live_bytes").number(slab_bytes - idle + medium + parts.large.usable_bytes());
+  json.key("cached_bytes").number(cached);
+  json.key("in_transit_bytes").number(transit);
+  json.key("medium_bytes").number(medium);
+  json.key("large_bytes").number(parts.large.usable_bytes());
+  json.key("mapped_bytes").number(parts.pages.mapped_bytes());
+  json.key("purged_bytes").number(parts.pages.purged_bytes());
   json.key("classes").begin('[');
   for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) {
     if (c > 1) json.raw(",");
+    const std::size_t bytes = Engine::class_bytes(c);
     json.begin('{');
-    json.key("bytes").number(Engine::class_bytes(c));
+    json.key("bytes").number(bytes);
     json.key("cached").number(adopted ? mine->front.size(c) : 0);
+    json.key("out_bytes").number(slabs.out_of[c] * bytes);
+    json.key("cached_bytes").number(cached_of[c] * bytes);
+    json.end('}');
+  }
+  json.end(']');
+  json.key("thread_heaps").begin('[');
+  for (const auto* heap = newest; heap != nullptr; heap = heap->next, --heaps) {
+    bool counted = true;
+    json.begin_item('{');
+    json.key("heap").number(heaps);
+    json.key("cached_bytes").number(cached_bytes<Engine>(heap, counted));
+    json.key("counted").raw(counted ? "true" : "false");
+    if constexpr (Probe::kEnabled) {
+      json.key("malloc").number(mallocs([heap](auto e) { return heap->probe.count(e); }));
+      json.key("free").number(frees([heap](auto e) { return heap->probe.count(e); }));
+    }
     json.end('}');
   }
   json.end(']');
   json.key("events").begin('{');
   if constexpr (Probe::kEnabled) {
-    using E = probe::Event;
-    const auto of = [&](E event) { return events[static_cast<std::size_t>(event)]; };
-    json.key("malloc").number(of(E::kMallocFrontHit) + of(E::kRefill) + of(E::kMediumMalloc) + of(E::kLargeMalloc));
+    const auto of = [&](std::size_t e) { return events[e]; };
+    json.key("malloc").number(mallocs(of));
     for (std::size_t e = 0; e < probe::kEvents; ++e) json.key(probe::kEventNames[e]).number(events[e]);
-    // a free that found its cache full is counted once, as a flush
-    json.key("free").number(of(E::kFreeFrontHit) + of(E::kFlush) + of(E::kFreeRemote) + of(E::kMediumFree) +
-                            of(E::kLargeFree));
+    json.key("free").number(frees(of));
   }
   json.end('}');
   if constexpr (Probe::kRoute) {

@@ -29,7 +29,7 @@ struct HotMag {
       if (c > O.classes) return nullptr;
       const std::uint32_t n = counts_[c];
       if (n == 0) [[unlikely]] return nullptr;
-      counts_[c] = n - 1;
+      base::write_in_sight(counts_[c], n - 1);
       return slots_[c][n - 1];
     }
     HAKMEM_HOT bool push(base::ClassIndex c, base::Block* block) noexcept {
@@ -37,14 +37,14 @@ struct HotMag {
       const std::uint32_t n = counts_[c];
       if (n >= limit_) [[unlikely]] return false;
       slots_[c][n] = block;
-      counts_[c] = n + 1;
+      base::write_in_sight(counts_[c], n + 1);
       return true;
     }
 
     static constexpr bool covers(base::ClassIndex c) noexcept { return c >= 1 && c <= O.classes; }
     unsigned refill_want(base::ClassIndex c) noexcept { return covers(c) ? O.refill : 0; }
     unsigned flush_want(base::ClassIndex c) noexcept { return covers(c) ? O.slots / 2 : 0; }
-    unsigned size(base::ClassIndex c) const noexcept { return covers(c) ? counts_[c] : 0; }
+    unsigned size(base::ClassIndex c) const noexcept { return covers(c) ? base::relaxed_load(counts_[c]) : 0; }
 
     template <class Sink>
     unsigned drain(base::ClassIndex c, unsigned n, Sink&& sink) noexcept {
@@ -53,7 +53,7 @@ struct HotMag {
       if (n > have) n = have;
       for (unsigned i = 0; i < n; ++i) sink(slots_[c][i]);
       for (unsigned i = n; i < have; ++i) slots_[c][i - n] = slots_[c][i];
-      counts_[c] = have - n;
+      base::write_in_sight(counts_[c], have - n);
       return n;
     }
 

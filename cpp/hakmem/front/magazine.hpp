@@ -28,21 +28,21 @@ struct Magazine {
     HAKMEM_HOT base::Block* pop(base::ClassIndex c) noexcept {
       const std::uint32_t n = counts_[c];
       if (n == 0) [[unlikely]] return nullptr;
-      counts_[c] = n - 1;
+      base::write_in_sight(counts_[c], n - 1);
       return slots_[c][n - 1];
     }
     HAKMEM_HOT bool push(base::ClassIndex c, base::Block* block) noexcept {
       const std::uint32_t n = counts_[c];
       if (n >= limits_[c]) [[unlikely]] return false;
       slots_[c][n] = block;
-      counts_[c] = n + 1;
+      base::write_in_sight(counts_[c], n + 1);
       return true;
     }
 
     static constexpr bool covers(base::ClassIndex) noexcept { return true; }
     unsigned refill_want(base::ClassIndex c) noexcept { return O.refill < limits_[c] ? O.refill : limits_[c]; }
     unsigned flush_want(base::ClassIndex c) noexcept { return limits_[c] / 2; }
-    unsigned size(base::ClassIndex c) const noexcept { return counts_[c]; }
+    unsigned size(base::ClassIndex c) const noexcept { return base::relaxed_load(counts_[c]); }
 
     // The oldest blocks go first: the youngest are the warm ones.
     template <class Sink>
@@ -51,7 +51,7 @@ struct Magazine {
       if (n > have) n = have;
       for (unsigned i = 0; i < n; ++i) sink(slots_[c][i]);
       for (unsigned i = n; i < have; ++i) slots_[c][i - n] = slots_[c][i];
-      counts_[c] = have - n;
+      base::write_in_sight(counts_[c], have - n);
       return n;
     }
 

@@ -32,12 +32,12 @@ struct Sfc {
       base::Block* block = heads_[c];
       if (block == nullptr) [[unlikely]] return nullptr;
       heads_[c] = Links::next(block);
-      --counts_[c];
+      base::write_in_sight(counts_[c], counts_[c] - 1u);
       return block;
     }
     HAKMEM_HOT bool push(base::ClassIndex c, base::Block* block) noexcept {
       if (counts_[c] >= marks_[c]) [[unlikely]] return false;
-      ++counts_[c];
+      base::write_in_sight(counts_[c], counts_[c] + 1u);
       Links::link(block, heads_[c]);
       heads_[c] = block;
       return true;
@@ -46,17 +46,17 @@ struct Sfc {
     static constexpr bool covers(base::ClassIndex) noexcept { return true; }
     unsigned refill_want(base::ClassIndex c) noexcept { return kRefill < marks_[c] ? kRefill : marks_[c]; }
     unsigned flush_want(base::ClassIndex c) noexcept { return counts_[c] - counts_[c] / 2; }
-    unsigned size(base::ClassIndex c) const noexcept { return counts_[c]; }
+    unsigned size(base::ClassIndex c) const noexcept { return base::relaxed_load(counts_[c]); }
 
     // Whole runs of blocks, at a cost that does not grow with them but for the walk to the end of what is taken.
     base::Chain take_chain(base::ClassIndex c, unsigned n) noexcept {
       const base::Chain chain = base::cut<Links>(heads_[c], n);
-      counts_[c] -= chain.count;
+      base::write_in_sight(counts_[c], counts_[c] - chain.count);
       return chain;
     }
     void put_chain(base::ClassIndex c, base::Chain chain) noexcept {
       base::splice<Links>(heads_[c], chain);
-      counts_[c] += chain.count;
+      base::write_in_sight(counts_[c], counts_[c] + chain.count);
     }
     template <class Sink>
     unsigned drain(base::ClassIndex c, unsigned n, Sink&& sink) noexcept {

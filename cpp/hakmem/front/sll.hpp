@@ -30,13 +30,13 @@ struct Sll {
       base::Block* block = list.head;
       if (block == nullptr) [[unlikely]] return nullptr;
       list.head = Links::next(block);
-      ++list.room;
+      base::write_in_sight(list.room, list.room + 1u);
       return block;
     }
     HAKMEM_HOT bool push(base::ClassIndex c, base::Block* block) noexcept {
       List& list = lists_[c];
       if (list.room <= kFull) [[unlikely]] return false;
-      --list.room;
+      base::write_in_sight(list.room, list.room - 1u);
       Links::link(block, list.head);
       list.head = block;
       return true;
@@ -49,18 +49,19 @@ struct Sll {
     }
     unsigned flush_want(base::ClassIndex c) noexcept { return capacity(c) / 2; }
     unsigned size(base::ClassIndex c) const noexcept {
-      return lists_[c].room == 0 ? 0 : kFull + capacity(c) - lists_[c].room;
+      const unsigned room = base::relaxed_load(lists_[c].room);
+      return room == 0 ? 0 : kFull + capacity(c) - room;
     }
 
     // Whole runs of blocks, at a cost that does not grow with them but for the walk to the end of what is taken.
     base::Chain take_chain(base::ClassIndex c, unsigned n) noexcept {
       const base::Chain chain = base::cut<Links>(lists_[c].head, n);
-      lists_[c].room += chain.count;
+      base::write_in_sight(lists_[c].room, lists_[c].room + chain.count);
       return chain;
     }
     void put_chain(base::ClassIndex c, base::Chain chain) noexcept {
       base::splice<Links>(lists_[c].head, chain);
-      lists_[c].room -= chain.count;
+      base::write_in_sight(lists_[c].room, lists_[c].room - chain.count);
     }
     template <class Sink>
     unsigned drain(base::ClassIndex c, unsigned n, Sink&& sink) noexcept {

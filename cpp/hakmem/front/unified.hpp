@@ -47,14 +47,14 @@ struct Unified {
       base::Block* block = heads_[c];
       if (block == nullptr) [[unlikely]] return nullptr;
       heads_[c] = Links::next(block);
-      ++rooms_[c];
+      base::write_in_sight(rooms_[c], rooms_[c] + 1u);
       return block;
     }
     HAKMEM_HOT bool push(base::ClassIndex c, base::Block* block) noexcept {
       if (rooms_[c] <= kFull) [[unlikely]] return false;
       Links::link(block, heads_[c]);
       heads_[c] = block;
-      --rooms_[c];
+      base::write_in_sight(rooms_[c], rooms_[c] - 1u);
       return true;
     }
 
@@ -70,18 +70,20 @@ struct Unified {
       return half < O.refill ? half : O.refill;
     }
     unsigned size(base::ClassIndex c) const noexcept {
-      return rooms_[c] == 0 ? 0 : kFull + limit(c) - rooms_[c];
+      const unsigned most = kFull + limit(c);
+      const unsigned room = base::relaxed_load(rooms_[c]);
+      return room == 0 || room > most ? 0 : most - room;  // above it: another thread's class, growing just now
     }
 
     // Whole runs of blocks, at a cost that does not grow with them but for the walk to the end of what is taken.
     base::Chain take_chain(base::ClassIndex c, unsigned n) noexcept {
       const base::Chain chain = base::cut<Links>(heads_[c], n);
-      rooms_[c] += chain.count;
+      base::write_in_sight(rooms_[c], rooms_[c] + chain.count);
       return chain;
     }
     void put_chain(base::ClassIndex c, base::Chain chain) noexcept {
       base::splice<Links>(heads_[c], chain);
-      rooms_[c] -= chain.count;
+      base::write_in_sight(rooms_[c], rooms_[c] - chain.count);
     }
     template <class Sink>
     unsigned drain(base::ClassIndex c, unsigned n, Sink&& sink) noexcept {
@@ -102,7 +104,7 @@ struct Unified {
     }
     unsigned limit(base::ClassIndex c) const noexcept {
       if constexpr (O.adaptive) {
-        return capacities_.of[c];
+        return base::relaxed_load(capacities_.of[c]);
       } else {
         return capacity(c);
       }
@@ -114,8 +116,8 @@ struct Unified {
         capacities_.pressure[c] = 0;
         const unsigned then = now * 2 < O.max_capacity ? now * 2 : O.max_capacity;
         if (then <= now) return;
-        capacities_.of[c] = then;
-        rooms_[c] += then - now;
+        base::relaxed_store(capacities_.of[c], then);
+        base::write_in_sight(rooms_[c], rooms_[c] + (then - now));
       }
     }
 

@@ -45,6 +45,7 @@ class Range {
       free_below_top_ -= count;
     }
     mark(slot, count, true);
+    base::relaxed_store(mapped_, mapped_ + bytes);
     return reinterpret_cast<void*>(base_ + slot * kRegion);
   }
 
@@ -65,6 +66,7 @@ class Range {
       free_below_top_ -= count;
     }
     mark(first, count, true);
+    base::relaxed_store(mapped_, mapped_ + (wanted - bytes));
     return true;
   }
 
@@ -74,6 +76,7 @@ class Range {
     thread::Lock lock(mutex_);
     const std::size_t count = bytes / kRegion;
     mark(slot_of(p), count, false);
+    base::relaxed_store(mapped_, mapped_ - bytes);
     free_below_top_ += count;
     if (slot_of(p) < hint_) hint_ = slot_of(p);
     // a hole at the top belongs to the room above it: a later mapping may need both
@@ -84,12 +87,19 @@ class Range {
   void purge(void* p, std::size_t bytes) noexcept {
     Os::discard(p, bytes);
     __atomic_fetch_add(&purges_, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&purged_, bytes, __ATOMIC_RELAXED);
   }
 
   std::uintptr_t base() const noexcept { return base_; }
   std::size_t range_bytes() const noexcept { return slots_ * kRegion; }
   std::size_t os_maps() const noexcept { return base::relaxed_load(commits_); }
   std::size_t os_purges() const noexcept { return base::relaxed_load(purges_); }
+  // Bytes of the mappings there are, and those that were ever given back, by purge() or unmap().
+  std::size_t mapped_bytes() const noexcept { return base::relaxed_load(mapped_); }
+  std::size_t purged_bytes() const noexcept { return base::relaxed_load(purged_); }
+  // For a reader outside the process.
+  constexpr const std::size_t* mapped_word() const noexcept { return &mapped_; }
+  constexpr const std::size_t* purged_word() const noexcept { return &purged_; }
   thread::Mutex& mutex() noexcept { return mutex_; }
 
  private:
@@ -163,6 +173,8 @@ class Range {
   std::size_t free_below_top_ = 0;
   std::size_t committed_ = 0;  // bytes from base_ that are writable
   std::size_t commits_ = 0, purges_ = 0;
+  std::size_t mapped_ = 0;     // written under the lock, read by the statistics without it
+  std::size_t purged_ = 0;
 };
 
 }  // namespace hakmem::pages

@@ -24,4 +24,15 @@ inline constexpr std::array<const char*, kEvents> kEventNames{
     "malloc_front_hit", "free_front_hit", "refill",      "flush",        "free_remote",     "medium_malloc",
     "medium_free",      "large_malloc",   "large_free",  "free_foreign", "realloc_in_place"};
 
+// Where a block of a class goes: what lies in caches and in the program's hands is the balance of these.
+enum class Flow : std::uint8_t {
+  kMalloc,   // to the program
+  kFree,     // from the program to this heap's cache or slabs
+  kFetched,  // from slabs to this heap
+  kReturned, // from this heap to slabs
+  kSent,     // from the program towards the heap that owns its slab
+  kHome,     // from another heap to slabs of this one
+};
+inline constexpr std::size_t kFlows = 6;
+
 }  // namespace hakmem::probe

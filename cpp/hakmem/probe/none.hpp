@@ -9,6 +9,7 @@ struct None {
   static constexpr bool kEnabled = false;
   static constexpr bool kRoute = false;
   void on(Event, std::uint32_t) noexcept {}
+  void moved(Flow, std::uint32_t, std::size_t) noexcept {}
 };
 
 }  // namespace hakmem::probe

@@ -8,13 +8,15 @@
 namespace {
 
 enum class Event { kSome };
+enum class Flow { kSome };
 template <class P>
-concept Probe = hakmem::concepts::Probe<P, Event>;
+concept Probe = hakmem::concepts::Probe<P, Event, Flow>;
 
 struct Disabled {
   static constexpr bool kEnabled = false;
   static constexpr bool kRoute = false;
   void on(Event, std::uint32_t) noexcept;
+  void moved(Flow, std::uint32_t, std::size_t) noexcept;
 };
 static_assert(Probe<Disabled>);
 struct Enabled : Disabled {
@@ -30,17 +32,23 @@ static_assert(Probe<Enabled>);
 struct DoesNotSayWhether {
   static constexpr bool kRoute = false;
   void on(Event, std::uint32_t) noexcept;
+  void moved(Flow, std::uint32_t, std::size_t) noexcept;
 };
 static_assert(!Probe<DoesNotSayWhether>);
 struct DoesNotSayWhetherItKnowsTheRoute {
   static constexpr bool kEnabled = false;
   void on(Event, std::uint32_t) noexcept;
+  void moved(Flow, std::uint32_t, std::size_t) noexcept;
 };
 static_assert(!Probe<DoesNotSayWhetherItKnowsTheRoute>);
 struct DoesNotHearTheClass : Disabled {
   void on(Event) noexcept;
 };
 static_assert(!Probe<DoesNotHearTheClass>);
+struct DoesNotHearHowMany : Disabled {
+  void moved(Flow, std::uint32_t) noexcept;
+};
+static_assert(!Probe<DoesNotHearHowMany>);
 struct OnThrows : Disabled {
   void on(Event, std::uint32_t);
 };
@@ -63,8 +71,8 @@ struct StartsAtRunTime : Enabled {
 };
 static_assert(!Probe<StartsAtRunTime>);
 
-static_assert(hakmem::concepts::Probe<hakmem::probe::None, hakmem::probe::Event>);
-static_assert(hakmem::concepts::Probe<hakmem::probe::Counters, hakmem::probe::Event>);
-static_assert(hakmem::concepts::Probe<hakmem::probe::Route, hakmem::probe::Event>);
+static_assert(hakmem::concepts::Probe<hakmem::probe::None, hakmem::probe::Event, hakmem::probe::Flow>);
+static_assert(hakmem::concepts::Probe<hakmem::probe::Counters, hakmem::probe::Event, hakmem::probe::Flow>);
+static_assert(hakmem::concepts::Probe<hakmem::probe::Route, hakmem::probe::Event, hakmem::probe::Flow>);
 
 }  // namespace
