@@ -415,6 +415,28 @@ def run(
 
 
 @app.command()
+def stats(
+    pid: Annotated[int, typer.Argument(metavar="PID", min=1, help="A process on a library with counters")],
+    as_json: JsonOption = False,
+    every: Annotated[
+        float | None,
+        typer.Option("--watch", metavar="SECONDS", min=0.01, help="Go on until the process ends"),
+    ] = None,
+) -> None:
+    """Read a running process's statistics from outside, without stopping it."""
+    from . import live
+
+    def show(found: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(found) + "\n" if as_json else live.text(found))
+        sys.stdout.flush()
+
+    if every is None:
+        show(live.read(pid))
+    else:
+        live.watch(pid, show, lambda: time.sleep(every))
+
+
+@app.command()
 def axes(as_json: JsonOption = False) -> None:
     """List every axis, its kinds and options, and the pairs that cannot be combined."""
     from . import axes as table
