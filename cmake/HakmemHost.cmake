@@ -46,6 +46,11 @@ target_precompile_headers(hakmem_precompiled PRIVATE
   <array> <atomic> <bit> <cerrno> <cstddef> <cstdint> <cstdlib> <cstring> <initializer_list> <new> <type_traits>
   <pthread.h> <sys/mman.h> <time.h> <unistd.h>)
 
+# Preloaded beside any malloc library by `hakmem run`. Imports no C++ runtime.
+add_library(hakmem_witness SHARED EXCLUDE_FROM_ALL "${HAKMEM_SOURCE_DIR}/cpp/src/witness.cpp")
+target_link_libraries(hakmem_witness PRIVATE hakmem_library_flags ${CMAKE_DL_LIBS})
+set_target_properties(hakmem_witness PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/runner")
+
 if(HAKMEM_RUNNER)
   # Serves every request from one static buffer: the cost of the call alone.
   add_library(hakmem_null SHARED "${HAKMEM_SOURCE_DIR}/cpp/src/null_malloc.cpp")

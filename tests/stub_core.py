@@ -119,6 +119,7 @@ def write(folder: Path) -> Path:
         "null_malloc.cpp": "extern int null_malloc_stub;\n",
         "runner.cpp": "int main() { return 0; }\n",
     }
+    shutil.copy2(top / "cpp" / "src" / "witness.cpp", source)
     for name, text in texts.items():
         (source / name).write_text(text, encoding="utf-8")
     return folder

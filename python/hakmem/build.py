@@ -38,6 +38,7 @@ from .spec import Variant
 from .toolchain import Toolchain
 
 MODULE = "_engine.so"
+WITNESS = "libhakmem_witness.so"
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and a line saying what was done."""
 
@@ -293,6 +294,20 @@ def runner(progress: Progress | None = None) -> Path:
     return folder / "hakmem_runner"
 
 
+def witness(progress: Progress | None = None) -> Path:
+    """The library preloaded by `hakmem run` beside a malloc library: the package's own, or built now."""
+    own = Path(__file__).resolve().parent / "_builtin" / WITNESS
+    if own.is_file():
+        return own
+    tools = toolchain()
+    text = "\n".join([sources.runner_hash(), tools.compiler_id, tools.flags])
+    folder = cache_root() / f"witness-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    if not (folder / WITNESS).is_file():
+        with _disk_errors():
+            _Tree(tools, progress, for_runner=True).build_runner(folder, "hakmem_witness", WITNESS)
+    return folder / WITNESS
+
+
 def same_code(builts: Iterable[Built]) -> list[list[str]]:
     """Groups of names whose object code is the same bytes: one allocator under several names."""
     groups: dict[str, list[str]] = {}
@@ -427,19 +442,19 @@ class _Tree:
                     done[name] = log.failure(built)
             return done
 
-    def build_runner(self, folder: Path) -> None:
-        """Build the runner and the null allocator and put them in ``folder``."""
+    def build_runner(self, folder: Path, target: str = "hakmem_runner", file: str = "hakmem_runner") -> None:
+        """Build the runner and the null allocator, or the witness, and put them in ``folder``."""
         with self._locked(1):
-            if (folder / "hakmem_runner").is_file():
+            if (folder / file).is_file():
                 return
             self._write_list([])
             self._configure()
             log = _Log()
-            for line in self._ninja("hakmem_runner", _processors()):
+            for line in self._ninja(target, _processors()):
                 log.add(line)
             made = self._tree / "runner"
-            if log.failed or not (made / "hakmem_runner").is_file():
-                raise BuildError(f"the benchmark runner did not build: {log.first_error()}")
+            if log.failed or not (made / file).is_file():
+                raise BuildError(f"{target} did not build: {log.first_error()}")
             temporary = folder.with_name(f".{folder.name}-{os.getpid()}")
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)

@@ -6,6 +6,7 @@ import importlib
 import json
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -397,9 +398,15 @@ def run(
     ],
     overrides: SetOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not print the proof on stderr")] = False,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Print each process's statistics at the end")
+    ] = False,
+    stats_folder: Annotated[
+        Path | None, typer.Option("--stats-folder", metavar="FOLDER", help="Write them there as PID.json")
+    ] = None,
 ) -> None:
-    """Run a program on a malloc library, prove that it is in use, and exit with the program's code."""
-    from . import preload
+    """Run a program on a malloc library, prove that it and what it starts use it, exit with its code."""
+    from . import live, preload, witness
 
     built = _build_one(name, overrides)
 
@@ -411,7 +418,22 @@ def run(
             f"hakmem: {proof.id} serves {shlex.join(command)}: {built.library} is {seen} pid {proof.pid}\n"
         )
 
-    raise typer.Exit(preload.run(built, command, announce))
+    with tempfile.TemporaryDirectory(prefix="hakmem-run-") as name_of_folder:
+        folder = Path(name_of_folder)
+        code = preload.run(built, command, announce, folder)
+        seen = preload.testimony(folder)
+        if not quiet:
+            for line in witness.sentences(seen, f"{built.name} {built.digest}"):
+                sys.stderr.write(f"hakmem: {line}\n")
+        if stats or stats_folder:
+            for process, found in witness.statistics(folder, seen):
+                if stats_folder:
+                    stats_folder.mkdir(parents=True, exist_ok=True)
+                    (stats_folder / f"{process.pid}.json").write_text(json.dumps(found), encoding="utf-8")
+                else:
+                    sys.stderr.write(f"hakmem: at the exit of {process.program} (pid {process.pid})\n")
+                    sys.stderr.write(live.text(found))
+    raise typer.Exit(code)
 
 
 @app.command()

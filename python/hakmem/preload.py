@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import build as builds
+from . import witness
 from .build import Built
 from .errors import HakmemError
 
@@ -154,11 +156,25 @@ def is_mapped(pid: int, library: Path) -> bool | None:
     return str(library) in text
 
 
-def run(built: Built, command: Sequence[str], announce: Callable[[Proof], None]) -> int:
+def _why_not(program: Path) -> str | None:
+    try:
+        loader_of(program)
+    except HakmemError as error:
+        return str(error)
+    return None
+
+
+def run(
+    built: Built,
+    command: Sequence[str],
+    announce: Callable[[Proof], None],
+    folder: Path | None = None,
+) -> int:
     """Run a command on the variant's library and return its exit code (128 + signal when a signal ended it).
 
     ``announce`` gets the proof as soon as it is complete. When the library is not in use a `HakmemError`
-    says why; a program that was started without it is stopped.
+    says why; a program that was started without it is stopped. In ``folder`` the program and the processes
+    that it starts note whose malloc they call, and their statistics at exit (see `witness`).
     """
     found = shutil.which(command[0])
     if found is None:
@@ -167,7 +183,13 @@ def run(built: Built, command: Sequence[str], announce: Callable[[Proof], None])
     loader = loader_of(program)
     identity = probe(built)
     _loader_takes(built, program, loader)
-    process = subprocess.Popen([found, *command[1:]], env=environment(built))
+    variables = environment(built)
+    if folder is not None:
+        helper = builds.witness()
+        rest = variables["LD_PRELOAD"].removeprefix(str(built.library))
+        variables["LD_PRELOAD"] = f"{built.library}:{helper}{rest}"
+        variables[witness.FOLDER_VARIABLE] = str(folder)
+    process = subprocess.Popen([found, *command[1:]], env=variables)
     mapped: bool | None = None
     deadline = time.monotonic() + _MAPS_WAIT_S
     while mapped is not True and time.monotonic() < deadline and process.poll() is None:
@@ -187,3 +209,8 @@ def run(built: Built, command: Sequence[str], announce: Callable[[Proof], None])
             return code if code >= 0 else 128 - code
         except KeyboardInterrupt:
             continue  # the program has the same signal; its own answer to it counts
+
+
+def testimony(folder: Path) -> witness.Testimony:
+    """What the processes of a finished `run` noted in its folder."""
+    return witness.read(folder, _why_not)
