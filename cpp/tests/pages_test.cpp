@@ -178,6 +178,37 @@ const test::Test failing{"the failing source refuses from the n-th call on, unti
   }
 }};
 
+const test::Test failing_once{"the failing source refuses one call alone, or a number of them in turn", [] {
+  struct Tag {};
+  using Source = pages::Failing<Arena<Tag>>;
+  static constinit Source::Type pages{};
+  const long before = Source::refusals();
+  Source::fail_once(0);
+  check(!pages.reserve() && pages.reserve(), "the reservation is a call too");
+  for (long n = 0; n < 5; ++n) {
+    for (long times = 1; times < 4; ++times) {
+      Source::fail_from(n, times);
+      for (long i = 0; i < n + times + 3; ++i) {
+        void* p = pages.map(kRegion);
+        test::check_equal(p == nullptr, i >= n && i < n + times);
+        if (p != nullptr) pages.unmap(p, kRegion);
+      }
+    }
+  }
+  void* p = pages.map(kRegion);
+  Source::fail_once(0);
+  check(!pages.extend(p, kRegion, 2 * kRegion) && pages.extend(p, kRegion, 2 * kRegion), "as is growing a mapping");
+  pages.unmap(p, 2 * kRegion);
+  test::check_equal(Source::refusals() - before, 1 + 5 * (1 + 2 + 3) + 1);
+  Source::fail_once(2);
+  Source::recover();
+  for (int i = 0; i < 4; ++i) {
+    p = pages.map(kRegion);
+    check(p != nullptr, "what was ordered is forgotten");
+    pages.unmap(p, kRegion);
+  }
+}};
+
 const test::Test threads{"threads never share a region", [] {
   struct Tag {};
   static constinit Arena<Tag>::Type pages{};
