@@ -62,8 +62,11 @@ def test_the_cpp_tests_pass_under(sanitizers: str, tmp_path: Path) -> None:
     }
     run([str(CMAKE / "cmake"), "-S", str(ROOT), "-B", str(build), "-G", "Ninja"]
         + [f"-D{key}={value}" for key, value in configure.items()])  # fmt: skip
-    wanted = units(sanitizers) | {f"stress_{pair}" for pair in PAIRS[sanitizers]}
-    run([str(CMAKE / "cmake"), "--build", str(build), "-j", "1", "--target", *sorted(wanted)])
+    programs = units(sanitizers) | {
+        f"{kind}_{pair}" for kind in ("stress", "fuzz") for pair in PAIRS[sanitizers]
+    }
+    wanted = programs | {f"faults_{pair}" for pair in PAIRS[sanitizers]}
+    run([str(CMAKE / "cmake"), "--build", str(build), "-j", "1", "--target", *sorted(programs)])
     only = ["--tests-regex", f"^({'|'.join(sorted(wanted))})$"]
     output = run([str(CMAKE / "ctest"), "--test-dir", str(build), "--output-on-failure", *only])
     assert set(re.findall(r"Test +#\d+: (\w+) \.*", output)) == wanted

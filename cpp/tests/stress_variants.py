@@ -3,6 +3,7 @@
 ``python stress_variants.py FOLDER [NAME ...]`` writes ``FOLDER/<name>/hakmem_variant.hpp`` for each pair, or
 for those named, and prints the names, one a line. A pair is named ``<front>__<remote>`` after the labels of
 the sweep ``full``, whose other axes take turns, as do thread slot, guard, probe and purge policy.
+fuzz.py, beside this, takes every legal triple of front, owner and store from here in the same way.
 """
 
 from __future__ import annotations
@@ -30,19 +31,38 @@ TURNS = (
 
 def pairs() -> dict[str, Variant]:
     """One variant for every legal pair of front and remote, by the pair's name."""
+    return _one_of_each((0, 3))
+
+
+def triples() -> dict[str, Variant]:
+    """One variant for every legal triple of front, owner and store, by the triple's name."""
+    return _one_of_each((0, 1, 2))
+
+
+def _one_of_each(kept: tuple[int, ...]) -> dict[str, Variant]:
+    """A variant for each combination of those of front, owner, store and remote (0 to 3) that are kept."""
     groups: dict[str, list[Variant]] = {}
     for variant in sweeps.expand("full"):
-        front, *_, remote = variant.name.split("__")
-        groups.setdefault(f"{front}__{remote}", []).append(variant)
+        labels = variant.name.split("__")
+        groups.setdefault("__".join(labels[axis] for axis in kept), []).append(variant)
     chosen = {}
     for number, (name, group) in enumerate(sorted(groups.items())):
+        picked = group[number % len(group)]
         # sanitizers map shadow memory for whatever is reserved
         overrides = ["pages.reserve_gib=4", TURNS[number % len(TURNS)]]
-        if name.endswith("__none") and "thread=pthread_key" in overrides:
+        if picked.name.endswith("__none") and "thread=pthread_key" in overrides:
             overrides.remove("thread=pthread_key")
-        variant = spec.resolve(group[number % len(group)], overrides)
+        variant = spec.resolve(picked, overrides)
         chosen[name] = Variant(name, variant.why, variant.policies)
     return chosen
+
+
+def write_header(known: dict[str, Variant], name: str, folder: Path) -> None:
+    """Write ``folder/<name>/hakmem_variant.hpp``; a name that is not known is one line."""
+    if name not in known:
+        raise UnknownNameError("stress variant", name, sorted(known))
+    header = folder / name / "hakmem_variant.hpp"
+    spec.write_if_changed(header, spec.header_text(known[name], DIGEST))
 
 
 def main() -> int:
@@ -55,10 +75,7 @@ def main() -> int:
         known = pairs()
         names = given.names or sorted(known)
         for name in names:
-            if name not in known:
-                raise UnknownNameError("stress variant", name, sorted(known))
-            header = given.folder / name / "hakmem_variant.hpp"
-            spec.write_if_changed(header, spec.header_text(known[name], DIGEST))
+            write_header(known, name, given.folder)
     except (HakmemError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
