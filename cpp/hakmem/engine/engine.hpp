@@ -730,6 +730,7 @@ class Engine {
       heap = abandoned_;
       if (heap != nullptr) {
         abandoned_ = heap->next_abandoned;
+        if (abandoned_ == nullptr) last_abandoned_ = &abandoned_;
       } else {
         heap = new_heap();
         if (heap == nullptr) return nullptr;
@@ -804,8 +805,10 @@ class Engine {
     empty(heap);
     Slot::set(&Heap::sentinel);
     thread::Lock lock(heaps_mutex_);
-    heap->next_abandoned = abandoned_;
-    abandoned_ = heap;
+    // the longest abandoned is taken over first: what others send to a heap without a thread lies there until then
+    heap->next_abandoned = nullptr;
+    *last_abandoned_ = heap;
+    last_abandoned_ = &heap->next_abandoned;
   }
 
   // What lies idle in this thread's caches and in the shared ones goes back to the system.
@@ -892,6 +895,7 @@ class Engine {
   static inline constinit Heap* heaps_ = nullptr;
   static inline constinit Heap* abandoned_ = nullptr;
   static inline constinit Next next_{};
+  static inline constinit Heap** last_abandoned_ = &abandoned_;
   static inline constinit std::byte* next_heap_ = nullptr;
   static inline constinit std::uint64_t last_decay_ms_ = 0;
   static inline constinit std::size_t heap_room_ = 0;
