@@ -23,7 +23,7 @@ SANITIZERS = {"asan": "AddressSanitizer", "tsan": "ThreadSanitizer", "ubsan": "U
 ENVIRONMENT = Path(".nox") / "hakmem"
 PROGRAMS = ENVIRONMENT / "bin"
 HAKMEM = ("python", "-m", "hakmem")
-MINUTES = {"pick": 30, "matrix": 120, "soak": 120, "tests": 60}
+MINUTES = {"pick": 30, "matrix": 120, "soak": 120, "tests": 60, "fuzz": 120, "churn": 65}
 
 nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["lint", "tests"]
@@ -131,6 +131,29 @@ def soak(session: nox.Session) -> None:
     _compiler(session)
     soak = ("python", "-m", "pytest", "tests/record/test_soak.py", "--cycles", "10000000")
     _replay(session, (*soak, *session.posargs))
+
+
+@nox.session(venv_backend="none", tags=["slow"])
+def fuzz(session: nox.Session) -> None:
+    """Feed libFuzzer's streams of operations to every front, owner and store, beside a shadow model."""
+    _replay(session, ("python", "cpp/tests/fuzz.py", *session.posargs))
+
+
+@nox.session(venv_backend="none", tags=["slow"])
+def churn(session: nox.Session) -> None:
+    """Start threads that allocate, hand over and die, for an hour; the peak resident set stays flat."""
+    _compiler(session)
+    churn = (
+        "python",
+        "-m",
+        "pytest",
+        "tests/record/test_churn.py",
+        "-k",
+        "four_threads",
+        "--seconds",
+        "3600",
+    )
+    _replay(session, (*churn, *session.posargs))
 
 
 @nox.session(venv_backend="none", tags=["main"])

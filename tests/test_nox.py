@@ -14,7 +14,7 @@ import pytest
 from hakmem import build, sources
 
 pytestmark = pytest.mark.usefixtures("checkout")
-SESSIONS = ("lint", "tests", "build", "matrix", "golden", "pick", "asan", "tsan", "ubsan")
+SESSIONS = ("lint", "tests", "build", "matrix", "golden", "pick", "fuzz", "churn", "asan", "tsan", "ubsan")
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.getgroup("hakmem").addoption(
-        "--cycles", type=int, metavar="N", help="cycles of test_soak.py for every kept variant"
-    )
+    group = parser.getgroup("hakmem")
+    group.addoption("--cycles", type=int, metavar="N", help="cycles of test_soak.py for every kept variant")
+    group.addoption("--seconds", type=int, metavar="N", help="the long form of test_churn.py, and how long")
+    group.addoption("--variant", metavar="NAME", help="the variant of test_churn.py's long form (unified)")
