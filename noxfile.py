@@ -23,7 +23,7 @@ SANITIZERS = {"asan": "AddressSanitizer", "tsan": "ThreadSanitizer", "ubsan": "U
 ENVIRONMENT = Path(".nox") / "hakmem"
 PROGRAMS = ENVIRONMENT / "bin"
 HAKMEM = ("python", "-m", "hakmem")
-MINUTES = {"pick": 30, "matrix": 120, "soak": 120, "tests": 60, "fuzz": 120, "churn": 65}
+MINUTES = {"pick": 30, "matrix": 120, "soak": 120, "tests": 60, "fuzz": 120, "churn": 65, "conformance": 120}
 
 nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["lint", "tests"]
@@ -154,6 +154,13 @@ def churn(session: nox.Session) -> None:
         "3600",
     )
     _replay(session, (*churn, *session.posargs))
+
+
+@nox.session(venv_backend="none", tags=["slow"])
+def conformance(session: nox.Session) -> None:
+    """Run suites of glibc and CPython, and real programs, on stock malloc and on variants, to one table."""
+    _compiler(session)
+    _replay(session, ("python", "-m", "hakmem.conformance", *session.posargs))
 
 
 @nox.session(venv_backend="none", tags=["main"])

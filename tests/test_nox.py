@@ -14,7 +14,10 @@ import pytest
 from hakmem import build, sources
 
 pytestmark = pytest.mark.usefixtures("checkout")
-SESSIONS = ("lint", "tests", "build", "matrix", "golden", "pick", "fuzz", "churn", "asan", "tsan", "ubsan")
+SESSIONS = (
+    *("lint", "tests", "build", "matrix", "golden", "conformance", "pick", "fuzz", "churn"),
+    *("asan", "tsan", "ubsan"),
+)
 
 
 @pytest.fixture
