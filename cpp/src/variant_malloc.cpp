@@ -4,6 +4,7 @@
 
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/single_threaded.h>
 
 #include <cerrno>
 #include <bit>
@@ -19,6 +20,12 @@ namespace std {
 [[gnu::weak]] new_handler get_new_handler() noexcept;
 [[noreturn, gnu::weak]] void __throw_bad_alloc();
 }  // namespace std
+
+// The lock over the C library's list of open files, which fork() takes too. Recursive.
+extern "C" {
+[[gnu::weak]] void _IO_list_lock() noexcept;
+[[gnu::weak]] void _IO_list_unlock() noexcept;
+}
 
 namespace {
 
@@ -46,10 +53,32 @@ extern "C" [[gnu::alias("free"), gnu::visibility("hidden")]] void own_free(void*
 
 namespace {
 
+// A process of one thread forks without locks: what it holds it holds itself, in the child as well, and a signal may
+// have come while it held it. With more threads the list of files is locked first: one who walks it waits for a file
+// whose user may be waiting in malloc.
+constinit bool locked_for_fork = false;  // written by who holds every lock
+
+void before_fork() noexcept {
+  if (__libc_single_threaded) return;
+  if (_IO_list_lock != nullptr) _IO_list_lock();
+  Engine::before_fork();
+  locked_for_fork = true;
+}
+void after_fork_in_child() noexcept {  // fork() has made the list's lock anew
+  if (!locked_for_fork) return;
+  locked_for_fork = false;
+  Engine::after_fork();
+}
+void after_fork_in_parent() noexcept {
+  if (!locked_for_fork) return;
+  after_fork_in_child();
+  if (_IO_list_unlock != nullptr) _IO_list_unlock();
+}
+
 // Where the process's malloc is another one (this library was opened late, for itself), foreign pointers are that one's.
 // The dynamic linker has said which it is: no look-up is needed.
 [[gnu::constructor]] void open_library() noexcept {
-  ::pthread_atfork(Engine::before_fork, Engine::after_fork, Engine::after_fork);
+  ::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   if (&::free != &own_free) Engine::hand_foreign_to({::free, ::realloc, ::malloc_usable_size});
 }
 

@@ -33,3 +33,19 @@ def test_the_wrapper_called_itself_while_it_started(
     )
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.split("\n")[:-1] == STAGES
+
+
+@pytest.mark.parametrize("name", [item.name for item in builds.kept_variants() if item.interposable])
+def test_a_fork_waited_for_its_own_locks(
+    name: str, kept: dict[str, Built], program: Callable[[str], Path]
+) -> None:
+    """A fork in a signal handler, or beside threads in getline and fflush(NULL), never came back."""
+    answer = subprocess.run(
+        [str(program("forks"))],
+        env={**os.environ, "LD_PRELOAD": str(kept[name].library)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "signal\nfiles\n", "")
