@@ -118,19 +118,18 @@ HAKMEM_EXPORT void* reallocarray(void* p, std::size_t count, std::size_t size) n
   return Engine::realloc(p, n);
 }
 HAKMEM_EXPORT void* aligned_alloc(std::size_t align, std::size_t n) noexcept { return aligned(align, n); }
-// An alignment that is no power of two is rounded up to one, as glibc does.
+// An alignment that is no power of two is rounded up to one, as glibc does; above the largest there is none.
 HAKMEM_EXPORT void* memalign(std::size_t align, std::size_t n) noexcept {
-  if (align > hakmem::base::kLargestRequest) {
+  if (align > hakmem::base::kLargestRequest + 1) {
     errno = EINVAL;
     return nullptr;
   }
   return aligned(std::bit_ceil(align == 0 ? 1 : align), n);
 }
+// Sets errno when memory is out, as glibc does; POSIX leaves it open.
 HAKMEM_EXPORT int posix_memalign(void** result, std::size_t align, std::size_t n) noexcept {
   if (!hakmem::base::is_power_of_two(align) || align % sizeof(void*) != 0) return EINVAL;
-  const int saved = errno;
   void* p = aligned(align, n);
-  errno = saved;
   if (p == nullptr) return ENOMEM;
   *result = p;
   return 0;

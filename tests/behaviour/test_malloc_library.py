@@ -95,6 +95,8 @@ def test_errno_tells_no_memory_from_a_bad_alignment(functions: ctypes.CDLL) -> N
         (lambda: functions.aligned_alloc(64, 1 << 63), errno.ENOMEM),
         (lambda: functions.aligned_alloc(48, 100), errno.EINVAL),
         (lambda: functions.aligned_alloc(0, 100), errno.EINVAL),
+        (lambda: functions.memalign(1 << 63, 100), errno.ENOMEM),
+        (lambda: functions.memalign((1 << 63) + 1, 100), errno.EINVAL),
         (lambda: functions.pvalloc((1 << 64) - 1), errno.ENOMEM),
     ):
         ctypes.set_errno(0)
@@ -126,8 +128,11 @@ def test_posix_memalign_answers_by_its_result(functions: ctypes.CDLL) -> None:
     kept = p.value
     for align in (0, 1, 4, 24, 4097):
         assert functions.posix_memalign(ctypes.byref(p), align, 100) == errno.EINVAL
-    assert functions.posix_memalign(ctypes.byref(p), 64, 1 << 63) == errno.ENOMEM
-    assert p.value == kept and ctypes.get_errno() == 77
+    assert ctypes.get_errno() == 77
+    for align in (8, 64, 4096, 1 << 20, 1 << 63):
+        ctypes.set_errno(77)
+        assert functions.posix_memalign(ctypes.byref(p), align, 1 << 63) == errno.ENOMEM
+        assert p.value == kept and ctypes.get_errno() == errno.ENOMEM
 
 
 def test_the_older_functions(functions: ctypes.CDLL) -> None:

@@ -471,6 +471,7 @@ class Engine {
     if (heap == nullptr) return no_memory();
     void* p = parts_.large.take(parts_, n, align, room, zeroed);
     if (p == nullptr) {
+      if (n > parts_.pages.range_bytes()) return no_memory();  // nothing that could come back would do
       reclaim();
       p = parts_.large.take(parts_, n, align, n, zeroed);
       if (p == nullptr) return no_memory();
