@@ -1,4 +1,5 @@
-// Large blocks: one region each, the header in its first page and the block behind it. Freed regions wait in the region
+// Large blocks: one region each, the header at its start and the block close behind it, in the same OS page: a program that
+// maps over the pages around its block (glibc's tst-free-errno does) leaves the header alone. Freed regions wait in the region
 // cache. A block that has grown once gets twice the addresses it asks for, so that it grows on in place: addresses cost
 // nothing until they are touched. Any thread.
 #pragma once
@@ -15,7 +16,7 @@ class LargeBlocks {
  public:
   struct Large : slab::Region<Parts::kRegion> {
     std::byte* block = nullptr;
-    std::size_t usable = 0;  // bytes from `block`, whole pages
+    std::size_t usable = 0;  // bytes from `block` to the end of a page
     std::size_t room() const noexcept {
       return this->bytes - static_cast<std::size_t>(block - reinterpret_cast<const std::byte*>(this));
     }
@@ -28,7 +29,7 @@ class LargeBlocks {
   // its bytes are all 0. nullptr: out of memory.
   void* take(Parts& parts, std::size_t n, std::size_t align, std::size_t room, bool& zeroed) noexcept {
     // A block aligned to a region or more starts one region behind its header.
-    const std::size_t offset = align >= Parts::kRegion ? Parts::kRegion : align > base::kPage ? align : base::kPage;
+    const std::size_t offset = align >= Parts::kRegion ? Parts::kRegion : align > kHeader ? align : kHeader;
     if (n == 0) n = 1;
     if (room < n) room = n;
     if (room > base::kLargestRequest - offset - Parts::kRegion) return nullptr;
@@ -49,7 +50,7 @@ class LargeBlocks {
     large->kind = slab::RegionKind::kLarge;
     large->bytes = got;
     large->block = static_cast<std::byte*>(start) + offset;
-    large->usable = base::align_up(n, base::kPage);
+    large->usable = usable(n, offset);
     parts.owner.stamp(large->block, 0);
     if (!parts.owner.enroll(parts.pages, large)) {
       parts.pages.unmap(large, got);
@@ -72,7 +73,7 @@ class LargeBlocks {
 
   // Makes the block n bytes long where it lies. False: nothing changed.
   bool resize(Parts& parts, Large* large, std::size_t n) noexcept {
-    const std::size_t wanted = base::align_up(n, base::kPage);
+    const std::size_t wanted = usable(n, large->bytes - large->room());
     if (wanted > large->room()) {
       const std::size_t bytes = base::align_up(wanted + (large->bytes - large->room()), Parts::kRegion);
       if (!parts.pages.extend(large, large->bytes, bytes)) return false;
@@ -93,6 +94,13 @@ class LargeBlocks {
   constexpr const std::size_t* usable_word() const noexcept { return &usable_; }
 
  private:
+  static constexpr std::size_t kHeader = base::align_up(sizeof(Large) + 16, 64);
+
+  // To the end of the last page that n bytes reach.
+  static constexpr std::size_t usable(std::size_t n, std::size_t offset) noexcept {
+    return base::align_up(offset + n, base::kPage) - offset;
+  }
+
   std::size_t count_ = 0;
   std::size_t bytes_ = 0;   // of their regions
   std::size_t usable_ = 0;  // that the program may use of them
