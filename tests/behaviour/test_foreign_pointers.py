@@ -115,7 +115,7 @@ def test_blocks_at_the_start_of_a_page_and_of_a_slab_are_freed(
         for p in blocks:
             engine.free(p)
     for n in (5000, 70_000, 1 << 20, 4 << 20):
-        p = engine.malloc(n)
+        p = engine.aligned_alloc(4096, n)
         found |= {4096} if p % 4096 <= 16 else set()
         engine.free(p)
     assert 4096 in found
