@@ -622,7 +622,7 @@ class Engine {
       Heap* heap = own_heap();
       if (heap == nullptr) return p;
       mark_free(p);
-      p = heap->quarantine.exchange(p);
+      p = heap->quarantine.swap_in(p);
       if (p != nullptr) mark_live(p);
     }
     return p;

@@ -4,33 +4,15 @@
 // operation per malloc and per free.
 #pragma once
 
-#include <hakmem/guard/none.hpp>
+#include <hakmem/guard/live_map.hpp>
+#include <hakmem/guard/unguarded.hpp>
 
 namespace hakmem::guard {
 
-struct Checks : None {
+struct Checks : Unguarded {
   static constexpr bool kEnabled = true;
-
   template <std::size_t kRegion>
-  class Map {
-   public:
-    void set(std::size_t offset) noexcept {
-      __atomic_fetch_or(&live_[offset / 16 / 64], bit(offset), __ATOMIC_RELAXED);
-    }
-    // False: there was no live block here.
-    bool clear(std::size_t offset) noexcept {
-      if (offset % 16 != 0) return false;
-      return (__atomic_fetch_and(&live_[offset / 16 / 64], ~bit(offset), __ATOMIC_RELAXED) & bit(offset)) != 0;
-    }
-
-    bool live(std::size_t offset) const noexcept {
-      return offset % 16 == 0 && (base::relaxed_load(live_[offset / 16 / 64]) & bit(offset)) != 0;
-    }
-
-   private:
-    static std::uint64_t bit(std::size_t offset) noexcept { return std::uint64_t{1} << (offset / 16 % 64); }
-    std::uint64_t live_[kRegion / 16 / 64];
-  };
+  using Map = LiveMap<kRegion>;  // what it keeps in a region's header
 };
 
 }  // namespace hakmem::guard

@@ -5,8 +5,10 @@
 
 #include <type_traits>
 
-#include <hakmem/guard/checks.hpp>
 #include <hakmem/guard/encoded_links.hpp>
+#include <hakmem/guard/live_map.hpp>
+#include <hakmem/guard/quarantine.hpp>
+#include <hakmem/guard/unguarded.hpp>
 
 namespace hakmem::guard {
 
@@ -19,7 +21,10 @@ struct HardenedOptions {
 };
 
 template <HardenedOptions O = HardenedOptions{}>
-struct Hardened : Checks {
+struct Hardened : Unguarded {
+  static constexpr bool kEnabled = true;
+  template <std::size_t kRegion>
+  using Map = LiveMap<kRegion>;
   static_assert(O.quarantine <= 1024, "Hardened: quarantine must be 0 .. 1024");
   using Links = std::conditional_t<O.links, EncodedLinks, base::PlainLinks>;
   using Canary = std::conditional_t<O.canary, guard::Canary, NoCanary>;

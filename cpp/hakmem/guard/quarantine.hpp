@@ -11,7 +11,7 @@ template <unsigned kBlocks>
 class Quarantine {
  public:
   // Takes p in; what has waited long enough, or nullptr.
-  void* exchange(void* p) noexcept {
+  void* swap_in(void* p) noexcept {
     void*& slot = waiting_[next_++ % kBlocks];
     void* out = slot;
     slot = p;
