@@ -21,6 +21,7 @@ DIGEST = "0" * 16
 TURNS = (
     "thread=pthread_key",
     "guard=checks",
+    "guard=hardened",
     "probe=route",
     "pages.purge=eager",
     "probe=counters",

@@ -61,7 +61,8 @@ struct StartsAtRunTime : Archetype {
 static_assert(!ShardedFront<StartsAtRunTime>);
 
 constexpr std::size_t kRegion = std::size_t{1} << 20;
-using SuperSlab = hakmem::slab::SuperSlab<hakmem::slab::Freelist::Type<>, hakmem::guard::None::Map<kRegion>, kRegion>;
+using SuperSlab = hakmem::slab::SuperSlab<hakmem::slab::Freelist::Type<>, hakmem::guard::None::Order,
+                                          hakmem::guard::None::Map<kRegion>, kRegion>;
 using Sharded = hakmem::front::Sharded::Type<hakmem::classes::Geometric4<>, SuperSlab>;
 static_assert(hakmem::concepts::ShardedFront<Sharded, SuperSlab::SlabType>);
 static_assert(!hakmem::concepts::FrontPolicy<Sharded>, "its own clause: it is no cache");
