@@ -83,7 +83,7 @@ def parse(text: str) -> spec.Variant:
         ),
         ('front = "sll"\nclasses = {kind = "linear16", largest = 300}', "a multiple of 256, got 300"),
         ('front = "sll"\nclasses = {kind = "pow2", smallest = 32}', "expected 8 or 16, got 32"),
-        ('front = "sll"\nguard = "hardened"', "guard: expected one of none, checks"),
+        ('front = "sll"\nguard = "armoured"', "guard: expected one of none, checks, hardened"),
         ("front = ", "x.toml: syntax: expected TOML, got"),
     ],
 )
