@@ -35,7 +35,9 @@ std::string statistics() {
 
 std::vector<std::size_t> class_bytes() {
   std::vector<std::size_t> bytes;
-  for (std::size_t i = 1; i <= engine_table.class_count; ++i) bytes.push_back(engine_table.class_bytes(i));
+  for (std::size_t i = 1; i <= engine_table.class_count; ++i) {
+    if (engine_table.class_bytes(i) != 0) bytes.push_back(engine_table.class_bytes(i));
+  }
   return bytes;
 }
 
@@ -64,7 +66,7 @@ PYBIND11_MODULE(_engine, m) {
   m.def("statistics", &statistics, "Statistics as JSON text.");
   m.def("collect", [] { engine_table.collect(); }, py::call_guard<py::gil_scoped_release>(),
         "Empty the calling thread's caches and return free memory to the operating system.");
-  m.def("class_bytes", &class_bytes, "Block sizes of the size classes, in bytes, smallest first.");
+  m.def("class_bytes", &class_bytes, "What a program can use of a block of each size class that is served, in bytes, smallest first.");
 
   m.def("run_workload",
         [](const std::string& name, const std::vector<std::pair<std::string, std::string>>& parameters) {

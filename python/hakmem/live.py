@@ -168,6 +168,7 @@ class LiveProcess:
                     "out_bytes": (max(0, live[c]) + cached[c] + max(0, transit[c])) * usable[c],
                 }
                 for c in classes
+                if usable[c] != 0
             ],
             "thread_heaps": rows,
             "events": {

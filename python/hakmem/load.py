@@ -54,7 +54,7 @@ class Engine:
         return cast("dict[str, Any]", json.loads(self._module.statistics()))
 
     def class_bytes(self) -> list[int]:
-        """Block sizes of the size classes in bytes, smallest first."""
+        """What a program can use of a block of each size class that is served, in bytes, smallest first."""
         return cast("list[int]", self._module.class_bytes())
 
     def run_workload(self, name: str, **params: object) -> dict[str, Any]:

@@ -120,8 +120,8 @@ def direct(engine: Engine) -> bool:
 
 @pytest.fixture(scope="session")
 def classes(engine: Engine) -> list[int]:
-    """Bytes of each size class that serves anything: behind a header, the smallest has no byte left."""
-    return [size for size in engine.class_bytes() if size > 0]
+    """What a program can use of a block of each size class, in bytes, smallest first."""
+    return engine.class_bytes()
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ MOST_BYTES = 24 << 20
 def sizes_of(engine: Engine) -> st.SearchStrategy[int]:
     """Sizes by kind of block: around classes, then any small, medium and large one."""
     region = engine.policy_set()["pages"]["superslab_kib"] << 10
-    around = [size + by for size in engine.class_bytes() if size > 0 for by in (-1, 0, 1)]
+    around = [size + by for size in engine.class_bytes() for by in (-1, 0, 1)]
     return st.one_of(
         st.sampled_from(around),
         st.integers(0, 1100),

@@ -1,7 +1,7 @@
 """Threads that start, allocate, hand over and die: the resident set must not grow with how many there were.
 
 Every kept variant sees four thousand threads, one at a time. ``--seconds 3600`` gives the default variant an
-hour of up to four at a time: ``pytest tests/record/test_churn.py --seconds 3600 --variant NAME`` another one.
+hour of up to four at a time: ``pytest tests/record/test_churn.py --seconds 3600 --churn-variant NAME`` another one.
 """
 
 from __future__ import annotations
@@ -53,6 +53,6 @@ def test_up_to_four_threads_at_a_time_leave_no_memory_behind(
 ) -> None:
     """Without ``--seconds`` the resident set is not looked at: it takes minutes until it has settled."""
     seconds = int(request.config.getoption("--seconds", default=None) or 0)
-    built = builds.build_one(str(request.config.getoption("--variant", default=None) or "unified"))
+    built = builds.build_one(str(request.config.getoption("--churn-variant", default=None) or "unified"))
     born = churn(program("churn"), built, 4, 0 if seconds else 1000, seconds, flat=seconds > 0)
     assert born >= 2500 or seconds

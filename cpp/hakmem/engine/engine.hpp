@@ -61,6 +61,7 @@ class Engine {
   static constexpr bool kSealed = Canary::kBytes != 0;
   static constexpr bool kQuarantined = V::Guard::kQuarantine != 0;
   static constexpr bool kRetires = kSealed || V::Guard::kZero || kQuarantined;
+  static constexpr bool kUnbounded = Heap::kUnbounded;
   static constexpr std::size_t kLargestSmall = kDirect ? 0 : Classes::kLargest - kPrefix;
   static constexpr std::size_t kLargestMedium = kDirect ? 0 : Runs::kLargest - kPrefix;
 
@@ -76,7 +77,7 @@ class Engine {
   }(), "Engine: hot_mag covers only the smallest classes; put it under split or stack");
   static_assert(!kSharded || kOwned, "Engine: sharded pops from slabs that one heap owns; adopt has no owners");
   static_assert(!kSharded || P::Store::kIntrusive, "Engine: sharded pops from the slab's own free list; a bitmap has none");
-  static_assert(!requires { requires Heap::Front::kUnbounded; } || kOwned,
+  static_assert(!kUnbounded || kOwned,
                 "Engine: an uncounted list cannot bound blocks it adopts from other threads");
   static_assert(Classes::kAlign >= base::kBlockAlign || kPrefix == 0, "Engine: a header needs 16-byte blocks");
   static_assert(!kDirect || std::is_empty_v<typename Heap::Front>,
@@ -795,6 +796,7 @@ class Engine {
     ++heap_count_;
     if constexpr (kOwned) heap->tag = static_cast<base::Tag>(heap_count_ << base::kTagShift);
     heap->view = parts_.owner.view();
+    if constexpr (kUnbounded) heap->emptied_ms = pages::now_ms();
     heap->front.open();
     heap->next = heaps_;
     __atomic_store_n(&heaps_, heap, __ATOMIC_RELEASE);  // pairs with heaps()
@@ -825,11 +827,18 @@ class Engine {
     parts_.regions.flush(parts_.pages);
   }
 
-  // What has lain empty for long enough goes back to the system. Called wherever a cache has missed, spilled or a block was
-  // no small one: there is no thread that would do it instead.
+  // What has lain empty for long enough goes back to the system, and a front without a bound is emptied as often. Called
+  // wherever a cache has missed, spilled or a block was no small one: there is no thread that would do it instead.
   static void decay() noexcept {
     if constexpr (P::kOptions.purge == pages::Purge::kDecay) {
       const std::uint64_t now = pages::now_ms();
+      if constexpr (kUnbounded) {
+        Heap* heap = Slot::current();
+        if (heap != &Heap::sentinel && now - heap->emptied_ms >= P::kOptions.decay_ms) {
+          heap->emptied_ms = now;
+          empty_caches(heap);
+        }
+      }
       if (now - base::relaxed_load(last_decay_ms_) < P::kOptions.decay_ms / 4 + 1) return;
       base::relaxed_store(last_decay_ms_, now);
       parts_.pool.decay(parts_, now);
@@ -838,7 +847,6 @@ class Engine {
     }
   }
 
-  // All that the heap's caches hold goes back to slabs, and its empty slabs to the pool.
   static void empty(Heap* heap) noexcept {
     if constexpr (kQuarantined) {
       heap->quarantine.drain([](void* p) {
@@ -846,6 +854,11 @@ class Engine {
         release(p);
       });
     }
+    empty_caches(heap);
+  }
+
+  // All that the heap's caches hold goes back to slabs, and its empty slabs to the pool.
+  static void empty_caches(Heap* heap) noexcept {
     if constexpr (Heap::kHasQueue) {
       heap->outgoing.send();
       while (come_home(heap) != 0) {

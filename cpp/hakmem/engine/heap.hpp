@@ -25,7 +25,9 @@ struct Heap {
     using Type = typename F::template Type<Classes, typename P::SuperSlab, Links>;
   };
   using Front = typename FrontOf<typename V::Front, kSharded>::Type;
+  static constexpr bool kUnbounded = requires { requires Front::kUnbounded; };
 
+  struct NoTime {};
   struct NoQueue {};
   template <class R, bool>
   struct QueueOf {
@@ -51,6 +53,7 @@ struct Heap {
     std::uint64_t sent = 0, home = 0;
   };
   [[no_unique_address]] std::conditional_t<kHasQueue, Travel, NoQueue> travel{};
+  [[no_unique_address]] std::conditional_t<kUnbounded, std::uint64_t, NoTime> emptied_ms{};  // when the front last decayed
   Heap* next = nullptr;            // all heaps
   Heap* next_abandoned = nullptr;  // those of dead threads
 

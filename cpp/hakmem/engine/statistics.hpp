@@ -85,7 +85,7 @@ std::uint64_t frees(Of&& of) noexcept {
 template <class Engine>
 std::size_t cached_bytes(const typename Engine::Heap* heap, bool& counted) noexcept {
   using Classes = typename Engine::Classes;
-  if constexpr (requires { requires Engine::Heap::Front::kUnbounded; }) {
+  if constexpr (Engine::Heap::kUnbounded) {
     counted = Engine::Variant::Remote::kOneHeap || heap == Engine::heap();
     if (!counted) return 0;
   }
@@ -153,9 +153,9 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
   json.key("purged_bytes").number(parts.pages.purged_bytes());
   json.key("classes").begin('[');
   for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) {
-    if (c > 1) json.raw(",");
     const std::size_t bytes = Engine::class_bytes(c);
-    json.begin('{');
+    if (bytes == 0) continue;
+    json.begin_item('{');
     json.key("bytes").number(bytes);
     json.key("cached").number(adopted ? mine->front.size(c) : 0);
     json.key("out_bytes").number(slabs.out_of[c] * bytes);

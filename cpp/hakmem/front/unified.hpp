@@ -1,6 +1,6 @@
 // Unified: ONE bounded cache per class over the back and nothing between; intrusive LIFO, heads and remaining room in
 // two flat arrays, so that neither direction computes an address twice. Capacities by block size; refills in batches;
-// optionally adaptive: a class that keeps missing or spilling doubles its room up to max_capacity. The owning thread's.
+// optionally adaptive: a class that keeps missing or spilling doubles its room up to max_capacity, or 64 KiB. The owning thread's.
 // Idea: glibc's tcache (DJ Delorie, 2017) with tcmalloc's slow start (Ghemawat and Menage, 2007).
 #pragma once
 
@@ -114,7 +114,8 @@ struct Unified {
         const unsigned now = capacities_.of[c];
         if (now == 0 || ++capacities_.pressure[c] < 8) return;
         capacities_.pressure[c] = 0;
-        const unsigned then = now * 2 < O.max_capacity ? now * 2 : O.max_capacity;
+        const unsigned most = base::bounded_capacity(O.max_capacity, Classes::block_size(c));
+        const unsigned then = now * 2 < most ? now * 2 : most;
         if (then <= now) return;
         base::relaxed_store(capacities_.of[c], then);
         base::write_in_sight(rooms_[c], rooms_[c] + (then - now));

@@ -22,8 +22,9 @@ struct Shuffled {
   void draw(std::uint64_t random, std::uint32_t blocks) noexcept {
     capacity = blocks;
     start = static_cast<std::uint32_t>((random >> 32) % blocks);
-    step = static_cast<std::uint32_t>(random) % blocks;
-    while (std::gcd(step, blocks) != 1) step = (step + 1) % blocks;
+    // a step between a quarter and three quarters of the slab, or just beyond: a short one would be nearly by address
+    step = blocks / 4 + static_cast<std::uint32_t>(random) % (blocks / 2 + 1);
+    while (std::gcd(step, blocks) != 1) ++step;
   }
   std::uint32_t at(std::uint32_t i) const noexcept {
     return static_cast<std::uint32_t>((std::uint64_t{step} * i + start) % capacity);
