@@ -28,11 +28,12 @@ def broken(axis: str, inner: str, method: str) -> str:
     """The same with one policy's method replaced; `calls` counts its calls, `Sound` is what it was."""
     sound = re.search(rf"using {axis} = (.*);", header())
     assert sound
-    parameters = ("template <class C> ", "<C>") if inner == "Type<C>" else ("", "")
+    template, type_ = ("template <class C, class L>", "typename Inner::template Type<C, L>")
+    if inner == "Type":
+        template, type_ = "", "Inner::Type"
     policy = (
         f"struct Broken : {sound[1]} {{ using Inner = {sound[1]};\n"
-        f"{parameters[0]}struct Type : {'Inner::template Type<C>' if parameters[0] else 'Inner::Type'} {{\n"
-        f"using Sound = {'typename Inner::template Type<C>' if parameters[0] else 'Inner::Type'};\n"
+        f"{template} struct Type : {type_.removeprefix('typename ')} {{ using Sound = {type_};\n"
         f"static inline constinit unsigned calls = 0;\n{method}\n}};\n}};\n"
     )
     text = header().replace(f"using {axis} = {sound[1]};", f"using {axis} = Broken;")
@@ -45,15 +46,15 @@ MAP = "void* map(std::size_t n, std::size_t align = Sound::kGranule, std::size_t
 
 FAULTS = {
     "a block is given out twice": (
-        ("Front", "Type<C>", POP + "if (p && ++calls % 500 == 0) Sound::push(c, p); return p; }"),
+        ("Front", "Type<C, L>", POP + "if (p && ++calls % 500 == 0) Sound::push(c, p); return p; }"),
         "(begins in|reaches into) another block",
     ),
     "a block is lost": (
-        ("Front", "Type<C>", PUSH + "return ++calls % 500 == 0 || Sound::push(c, p); }"),
+        ("Front", "Type<C, L>", PUSH + "return ++calls % 500 == 0 || Sound::push(c, p); }"),
         "blocks of slabs are lost",
     ),
     "a free writes before its block": (
-        ("Front", "Type<C>", PUSH + "if (++calls % 500 == 0) --reinterpret_cast<char*>(p)[-1]; "
+        ("Front", "Type<C, L>", PUSH + "if (++calls % 500 == 0) --reinterpret_cast<char*>(p)[-1]; "
          "return Sound::push(c, p); }"),
         "contents have changed",
     ),
