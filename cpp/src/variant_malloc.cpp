@@ -13,6 +13,7 @@
 
 #include <hakmem/engine/engine.hpp>
 #include <hakmem/engine/layout.hpp>
+#include <hakmem/engine/malloc_info.hpp>
 #include <hakmem/engine/malloc_library.hpp>
 #include <hakmem/engine/statistics.hpp>
 
@@ -153,6 +154,13 @@ HAKMEM_EXPORT int malloc_trim(std::size_t) noexcept {
 // What a variant does is fixed when it is built: every parameter is accepted, as glibc accepts those it does not know.
 HAKMEM_EXPORT int mallopt(int, int) noexcept { return 1; }
 
+HAKMEM_EXPORT struct mallinfo2 mallinfo2() noexcept { return hakmem::engine::mallinfo2_of<Engine>(); }
+HAKMEM_EXPORT struct mallinfo mallinfo() noexcept { return hakmem::engine::narrowed(mallinfo2()); }
+HAKMEM_EXPORT void malloc_stats() noexcept { hakmem::engine::print_stats<Engine>(); }
+HAKMEM_EXPORT int malloc_info(int options, FILE* stream) noexcept {
+  return hakmem::engine::write_info<Engine>(options, stream);
+}
+
 HAKMEM_EXPORT const char* hakmem_id() noexcept { return kId.text; }
 HAKMEM_EXPORT const char* hakmem_policy_set() noexcept { return hakmem::Variant::kPolicySet; }
 HAKMEM_EXPORT int hakmem_owns(const void* p) noexcept { return Engine::owns(p); }
@@ -208,6 +216,7 @@ HAKMEM_SAME_AS("valloc") void* __libc_valloc(std::size_t) noexcept;
 HAKMEM_SAME_AS("pvalloc") void* __libc_pvalloc(std::size_t) noexcept;
 HAKMEM_SAME_AS("posix_memalign") int __posix_memalign(void**, std::size_t, std::size_t) noexcept;
 HAKMEM_SAME_AS("mallopt") int __libc_mallopt(int, int) noexcept;
+HAKMEM_SAME_AS("mallinfo") struct mallinfo __libc_mallinfo() noexcept;
 }
 HAKMEM_SAME_AS("free") void operator delete(void*) noexcept;
 HAKMEM_SAME_AS("free") void operator delete[](void*) noexcept;

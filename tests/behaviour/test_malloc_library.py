@@ -216,3 +216,52 @@ assert program.mallopt(-3, 1 << 20) == 1
 """
     answer = run(library, [sys.executable, "-I", "-S", "-c", text])
     assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_glibcs_reports_are_answered(engine: Engine, library: Path) -> None:
+    """What mallinfo2, mallinfo, malloc_stats and malloc_info say follows what the program has live."""
+    text = """
+import ctypes, os, sys
+import xml.etree.ElementTree as tree
+program = ctypes.CDLL(None)
+pointer, size = ctypes.c_void_p, ctypes.c_size_t
+names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+class Wide(ctypes.Structure): _fields_ = [(name, size) for name in names]
+class Narrow(ctypes.Structure): _fields_ = [(name, ctypes.c_int) for name in names]
+program.mallinfo2.restype, program.mallinfo.restype = Wide, Narrow
+program.malloc.restype = program.fdopen.restype = pointer
+program.malloc_info.argtypes = [ctypes.c_int, pointer]
+program.fclose.argtypes = [pointer]
+def live():
+    info = program.mallinfo2()
+    return info.uordblks + info.hblkhd
+before, blocks = live(), program.mallinfo2().hblks
+held = [program.malloc(size(n)) for n in [300] * 1000 + [5000] * 100 + [8 << 20]]
+info = program.mallinfo2()
+assert live() - before >= 300 * 1000 + 5000 * 100 + (8 << 20), (live(), before)
+assert sys.argv[2] == "True" or live() - before < 2 * (300 * 1000 + 5000 * 100) + (9 << 20) + (1 << 20), (live(), before)
+assert info.hblks > blocks and info.hblkhd >= 8 << 20
+assert info.uordblks + info.fordblks == info.arena
+assert abs(program.mallinfo().hblkhd - info.hblkhd) < 1 << 20
+read, write = os.pipe()
+stream = program.fdopen(write, b"w")
+assert program.malloc_info(1, stream) == 22
+assert program.malloc_info(0, stream) == 0
+program.fclose(stream)
+document = tree.fromstring(os.read(read, 1 << 16))
+assert document.get("version") == "1" and document.get("allocator") == sys.argv[1]
+sizes = [(int(row.get("from")), int(row.get("to")), int(row.get("total")), int(row.get("count")))
+         for row in document.iter("size")]
+assert all(first <= last and total == last * count for first, last, total, count in sizes)
+assert sys.argv[2] == "True" or any(first <= 300 <= last and count >= 1000 for first, last, total, count in sizes), sizes
+assert int(document.find("system").get("size")) >= 8 << 20
+program.malloc_stats()
+"""
+    direct = engine.policy_set()["back"]["kind"] == "direct"
+    name = f"{engine.name} {engine.digest}"
+    answer = run(library, [sys.executable, "-I", "-S", "-c", text, name, str(direct)])
+    assert answer.returncode == 0, answer.stderr
+    first, *rest = answer.stderr.splitlines()
+    assert first == name
+    said = {line.partition(" = ")[0].strip(): int(line.partition(" = ")[2]) for line in rest}
+    assert said["mapped bytes"] >= said["live bytes"] >= said["large bytes"] >= 8 << 20

@@ -619,11 +619,12 @@ class Engine {
     asked_of(p, room);
     if constexpr (V::Guard::kZero) std::memset(p, 0, room);
     if constexpr (kQuarantined) {
-      if (parts_.owner.region_of(p)->kind != slab::RegionKind::kSlabs) return p;
+      Region* region = parts_.owner.region_of(p);
+      if (region->kind != slab::RegionKind::kSlabs) return p;
       Heap* heap = own_heap();
       if (heap == nullptr) return p;
       mark_free(p);
-      p = heap->quarantine.swap_in(p);
+      p = heap->quarantine.swap_in(p, static_cast<SuperSlab*>(region)->slab_of(p).size_class);
       if (p != nullptr) mark_live(p);
     }
     return p;

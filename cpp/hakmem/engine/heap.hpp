@@ -47,7 +47,7 @@ struct Heap {
   [[no_unique_address]] typename QueueOf<typename V::Remote, kHasQueue>::Queue queue{};
   [[no_unique_address]] typename QueueOf<typename V::Remote, kHasQueue>::Outgoing outgoing{};
   typename P::Bin bins[P::kHeapsOwnSlabs ? Classes::kCount + 1 : 1]{};
-  [[no_unique_address]] guard::Quarantine<V::Guard::kQuarantine> quarantine{};
+  [[no_unique_address]] guard::Quarantine<V::Guard::kQuarantine, Classes::kCount + 1> quarantine{};
   // Bytes of blocks that this heap's thread freed for other heaps, and of those that others freed for this one.
   struct Travel {
     std::uint64_t sent = 0, home = 0;

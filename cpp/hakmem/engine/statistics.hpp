@@ -81,7 +81,7 @@ std::uint64_t frees(Of&& of) noexcept {
   return sum;
 }
 
-// Bytes that a heap's front holds. False in `counted`: the front keeps no count, and only its own thread may walk its lists.
+// Bytes that a heap's front and its quarantine hold. False in `counted`: the front keeps no count, and only its own thread may walk its lists.
 template <class Engine>
 std::size_t cached_bytes(const typename Engine::Heap* heap, bool& counted) noexcept {
   using Classes = typename Engine::Classes;
@@ -91,9 +91,45 @@ std::size_t cached_bytes(const typename Engine::Heap* heap, bool& counted) noexc
   }
   std::size_t bytes = 0;
   for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) {
-    bytes += heap->front.size(c) * Engine::class_bytes(c);
+    bytes += (heap->front.size(c) + heap->quarantine.size(c)) * Engine::class_bytes(c);
   }
   return bytes;
+}
+
+// The bytes of an engine by where they are. Live, cached and in transit add up to what has left the slabs, the runs and
+// the large blocks. By class: `out_of` its blocks out of their slabs, `cached_of` those of them in a counted cache.
+template <class Engine>
+struct Totals {
+  static constexpr std::size_t kClasses = Engine::Classes::kCount + 1;
+  const typename Engine::Heap* newest = nullptr;
+  std::size_t heaps = 0, live = 0, cached = 0, transit = 0, medium = 0, large = 0, mapped = 0;
+  std::size_t out_of[kClasses]{}, cached_of[kClasses]{};
+};
+
+template <class Engine>
+Totals<Engine> totals() noexcept {
+  Totals<Engine> sum;
+  auto& parts = Engine::parts();
+  sum.newest = Engine::heaps();
+  for (const auto* heap = sum.newest; heap != nullptr; heap = heap->next) {
+    ++sum.heaps;
+    bool counted = true;
+    sum.cached += cached_bytes<Engine>(heap, counted);
+    for (base::ClassIndex c = 1; c < sum.kClasses && counted; ++c) sum.cached_of[c] += heap->front.size(c) + heap->quarantine.size(c);
+  }
+  const auto slabs = parts.pool.totals();
+  std::size_t slab_bytes = 0;
+  for (base::ClassIndex c = 1; c < sum.kClasses; ++c) {
+    sum.out_of[c] = slabs.out_of[c];
+    slab_bytes += slabs.out_of[c] * Engine::class_bytes(c);
+  }
+  sum.transit = Engine::bytes_in_transit();
+  sum.medium = parts.runs.used_bytes() - parts.runs.used_runs() * Engine::P::kPrefix;
+  sum.large = parts.large.usable_bytes();
+  sum.mapped = parts.pages.mapped_bytes();
+  const std::size_t idle = sum.cached + sum.transit;
+  sum.live = slab_bytes - (idle < slab_bytes ? idle : slab_bytes) + sum.medium + sum.large;
+  return sum;
 }
 
 // Returns the length of the text; when it exceeds `capacity` the text was cut.
@@ -105,27 +141,8 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
   auto& parts = Engine::parts();
   const auto* mine = Engine::heap();
   const bool adopted = mine != &Engine::Heap::sentinel;
-  std::size_t heaps = 0, cached = 0;
-  std::size_t cached_of[Classes::kCount + 1]{};
-  [[maybe_unused]] std::uint64_t events[probe::kEvents]{};
-  const auto* const newest = Engine::heaps();
-  for (const auto* heap = newest; heap != nullptr; heap = heap->next) {
-    ++heaps;
-    bool counted = true;
-    cached += cached_bytes<Engine>(heap, counted);
-    for (base::ClassIndex c = 1; c <= Classes::kCount && counted; ++c) cached_of[c] += heap->front.size(c);
-    if constexpr (Probe::kEnabled) {
-      for (std::size_t e = 0; e < probe::kEvents; ++e) events[e] += heap->probe.count(e);
-    }
-  }
+  const auto sum = totals<Engine>();
   const auto slabs = parts.pool.totals();
-  std::size_t slab_bytes = 0;
-  for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) {
-    slab_bytes += slabs.out_of[c] * Engine::class_bytes(c);
-  }
-  const std::size_t transit = Engine::bytes_in_transit();
-  const std::size_t idle = cached + transit < slab_bytes ? cached + transit : slab_bytes;
-  const std::size_t medium = parts.runs.used_bytes() - parts.runs.used_runs() * Engine::P::kPrefix;
   const std::size_t region_bytes = (slabs.super_slabs + parts.runs.chunks()) * Engine::P::kRegion + parts.large.bytes();
 
   JsonText json(text, capacity);
@@ -140,16 +157,18 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
   json.key("medium_runs").number(parts.runs.used_runs());
   json.key("large_blocks").number(parts.large.count());
   json.key("large_cached_bytes").number(parts.regions.bytes());
-  json.key("heaps").number(heaps);
-  json.key("quarantined").number(adopted ? mine->quarantine.size() : 0);
+  json.key("heaps").number(sum.heaps);
+  std::size_t quarantined = 0;
+  for (base::ClassIndex c = 1; c <= Classes::kCount && adopted; ++c) quarantined += mine->quarantine.size(c);
+  json.key("quarantined").number(quarantined);
   json.key("os_maps").number(parts.pages.os_maps());
   json.key("os_purges").number(parts.pages.os_purges());
-  json.key("live_bytes").number(slab_bytes - idle + medium + parts.large.usable_bytes());
-  json.key("cached_bytes").number(cached);
-  json.key("in_transit_bytes").number(transit);
-  json.key("medium_bytes").number(medium);
-  json.key("large_bytes").number(parts.large.usable_bytes());
-  json.key("mapped_bytes").number(parts.pages.mapped_bytes());
+  json.key("live_bytes").number(sum.live);
+  json.key("cached_bytes").number(sum.cached);
+  json.key("in_transit_bytes").number(sum.transit);
+  json.key("medium_bytes").number(sum.medium);
+  json.key("large_bytes").number(sum.large);
+  json.key("mapped_bytes").number(sum.mapped);
   json.key("purged_bytes").number(parts.pages.purged_bytes());
   json.key("classes").begin('[');
   for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) {
@@ -158,16 +177,17 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
     json.begin_item('{');
     json.key("bytes").number(bytes);
     json.key("cached").number(adopted ? mine->front.size(c) : 0);
-    json.key("out_bytes").number(slabs.out_of[c] * bytes);
-    json.key("cached_bytes").number(cached_of[c] * bytes);
+    json.key("out_bytes").number(sum.out_of[c] * bytes);
+    json.key("cached_bytes").number(sum.cached_of[c] * bytes);
     json.end('}');
   }
   json.end(']');
   json.key("thread_heaps").begin('[');
-  for (const auto* heap = newest; heap != nullptr; heap = heap->next, --heaps) {
+  std::size_t number = sum.heaps;
+  for (const auto* heap = sum.newest; heap != nullptr; heap = heap->next, --number) {
     bool counted = true;
     json.begin_item('{');
-    json.key("heap").number(heaps);
+    json.key("heap").number(number);
     json.key("cached_bytes").number(cached_bytes<Engine>(heap, counted));
     json.key("counted").raw(counted ? "true" : "false");
     if constexpr (Probe::kEnabled) {
@@ -179,9 +199,13 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
   json.end(']');
   json.key("events").begin('{');
   if constexpr (Probe::kEnabled) {
-    const auto of = [&](std::size_t e) { return events[e]; };
+    const auto of = [&](std::size_t e) {
+      std::uint64_t count = 0;
+      for (const auto* heap = sum.newest; heap != nullptr; heap = heap->next) count += heap->probe.count(e);
+      return count;
+    };
     json.key("malloc").number(mallocs(of));
-    for (std::size_t e = 0; e < probe::kEvents; ++e) json.key(probe::kEventNames[e]).number(events[e]);
+    for (std::size_t e = 0; e < probe::kEvents; ++e) json.key(probe::kEventNames[e]).number(of(e));
     json.key("free").number(frees(of));
   }
   json.end('}');

@@ -7,43 +7,49 @@
 
 namespace hakmem::guard {
 
-template <unsigned kBlocks>
+template <unsigned kBlocks, unsigned kClasses>
 class Quarantine {
  public:
-  // Takes p in; what has waited long enough, or nullptr.
-  void* swap_in(void* p) noexcept {
-    void*& slot = waiting_[next_++ % kBlocks];
-    void* out = slot;
-    slot = p;
+  // Takes p, of class c, in; what has waited long enough, or nullptr.
+  void* swap_in(void* p, base::ClassIndex c) noexcept {
+    Waiting& slot = waiting_[next_++ % kBlocks];
+    void* out = slot.block;
+    if (out != nullptr) leave(slot.size_class);
+    slot = {p, c};
+    base::relaxed_store(size_of_[c], size_of_[c] + 1);
     return out;
   }
 
-  // How many wait.
-  unsigned size() const noexcept {
-    unsigned n = 0;
-    for (const void* p : waiting_) n += p != nullptr;
-    return n;
-  }
+  // How many of class c wait. Any thread.
+  unsigned size(base::ClassIndex c) const noexcept { return base::relaxed_load(size_of_[c]); }
   // All that waits goes to the sink, which may free it.
   template <class Sink>
   void drain(Sink&& sink) noexcept {
-    for (void*& slot : waiting_) {
-      if (void* p = slot) {
-        slot = nullptr;
+    for (Waiting& slot : waiting_) {
+      if (void* p = slot.block) {
+        slot.block = nullptr;
+        leave(slot.size_class);
         sink(p);
       }
     }
   }
 
  private:
-  void* waiting_[kBlocks]{};
+  struct Waiting {
+    void* block = nullptr;
+    base::ClassIndex size_class = 0;
+  };
+  void leave(base::ClassIndex c) noexcept { base::relaxed_store(size_of_[c], size_of_[c] - 1); }
+
+  Waiting waiting_[kBlocks]{};
+  unsigned size_of_[kClasses]{};
   unsigned next_ = 0;
 };
 
-template <>
-class Quarantine<0> {
+template <unsigned kClasses>
+class Quarantine<0, kClasses> {
  public:
-  static constexpr unsigned size() noexcept { return 0; }
+  static constexpr unsigned size(base::ClassIndex) noexcept { return 0; }
 };
 
 }  // namespace hakmem::guard
