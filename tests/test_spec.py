@@ -104,6 +104,8 @@ def test_a_wrong_file_is_one_line_with_file_key_and_expectation(text: str, line:
         ('why = "w"\nfront = "sll"', "name"),
         ('name = "x"\nfront = "sll"', "why"),
         ('name = "X"\nwhy = "w"\nfront = "sll"', "name"),
+        ('name = "core"\nwhy = "w"\nfront = "sll"', "name"),
+        ('name = "malloc_x"\nwhy = "w"\nfront = "sll"', "name"),
         ('name = "x"\nwhy = ""\nfront = "sll"', "why"),
         ('name = "x"\nwhy = 3\nfront = "sll"', "why"),
     ],

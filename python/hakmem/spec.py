@@ -189,6 +189,8 @@ def check_name(name: object, file: str, key: str = "name") -> str:
     """A variant's name, or one `SpecError`."""
     if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
         raise SpecError(file, key, "lower-case letters, digits and _ beginning with a letter", _got(name))
+    if name == "core" or name.startswith("malloc_"):  # hakmem::core, hakmem::malloc_<variant>
+        raise SpecError(file, key, "neither core nor malloc_..., which name other CMake targets", _got(name))
     return name
 
 

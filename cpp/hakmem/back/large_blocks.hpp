@@ -29,7 +29,7 @@ class LargeBlocks {
   // its bytes are all 0. nullptr: out of memory.
   void* take(Parts& parts, std::size_t n, std::size_t align, std::size_t room, bool& zeroed) noexcept {
     // A block aligned to a region or more starts one region behind its header.
-    const std::size_t offset = align >= Parts::kRegion ? Parts::kRegion : align > kHeader ? align : kHeader;
+    const std::size_t offset = align >= Parts::kRegion ? Parts::kRegion : base::align_up(kHeader, align);
     if (n == 0) n = 1;
     if (room < n) room = n;
     if (room > base::kLargestRequest - offset - Parts::kRegion) return nullptr;
