@@ -47,7 +47,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "guard(option): only over variants whose guard has this option on")
+    config.addinivalue_line(
+        "markers",
+        "guard(option, small=False): only over variants whose guard has this option on, and small blocks",
+    )
     # Hypothesis keeps files under the current folder unless told otherwise; an installed suite is read-only.
     set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hakmem-hypothesis")
 
@@ -85,6 +88,7 @@ def _offers(item: pytest.Function) -> bool:
         (guarded or "guarded" not in item.fixturenames)
         and (chosen.interposable or "library" not in item.fixturenames)
         and (asked is None or bool(dict(guard.options).get(asked.args[0])))
+        and not (asked and asked.kwargs.get("small") and chosen.policies["back"].kind == "direct")
     )
 
 

@@ -54,4 +54,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hakmem")
     group.addoption("--cycles", type=int, metavar="N", help="cycles of test_soak.py for every kept variant")
     group.addoption("--seconds", type=int, metavar="N", help="the long form of test_churn.py, and how long")
-    group.addoption("--churn-variant", metavar="NAME", help="the variant of test_churn.py's long form (unified)")
+    group.addoption(
+        "--churn-variant", metavar="NAME", help="the variant of test_churn.py's long form (unified)"
+    )
