@@ -59,7 +59,7 @@ def test_a_burst_goes_back_to_the_system(engine: Engine, endings: Endings, direc
         wait = DECAY.format(seconds=2 * pages["decay_ms"] / 1000)
     # where every block is a mapping of its own, a burst of small ones says nothing but that
     sizes = OTHERS if direct else SMALL * 500 + OTHERS
-    # what goes on needs a page here and there: huge ones in a slab's region and a run's, beside what is half empty
+    # what goes on needs a page here and there: huge ones for a slab, a run and what is half empty
     slack = 6 if pages["kind"] == "mmap_thp" else 2
     (ending,) = endings([BURST.format(sizes=sizes, wait=wait, slack=slack)])
     assert (ending.code, ending.err) == (0, "")

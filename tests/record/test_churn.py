@@ -1,7 +1,7 @@
 """Threads that start, allocate, hand over and die: the resident set must not grow with how many there were.
 
 Every kept variant sees four thousand threads, one at a time. ``--seconds 3600`` gives the default variant an
-hour of up to four at a time: ``pytest tests/record/test_churn.py --seconds 3600 --churn-variant NAME`` another one.
+hour of up to four at a time, ``--seconds 3600 --churn-variant NAME`` another one.
 """
 
 from __future__ import annotations
