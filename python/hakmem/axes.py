@@ -435,6 +435,7 @@ AXES: tuple[Axis, ...] = (
                     Option(
                         "canary", "bool", "16 keyed bytes behind every block, read when it is freed", True
                     ),
+                    Option("fences", "bool", "read-only OS pages between metadata and blocks", True),
                     Option("links", "bool", "the links of free blocks masked and checked", True),
                     Option("quarantine", "int", "small blocks a thread holds back from reuse", 64, 0, 1024),
                     Option("shuffle", "bool", "fresh blocks in random order", True),

@@ -102,6 +102,29 @@ print([p - base for p in blocks])
         assert sum(after > before for before, after in itertools.pairwise(blocks)) < 190
 
 
+@pytest.mark.guard("fences")
+def test_a_linear_write_ends_at_a_fence(engine: Engine, endings: Endings, direct: bool) -> None:
+    """It dies of SIGSEGV before it has changed the metadata of this region or of the next."""
+    region = int(engine.policy_set()["pages"]["superslab_kib"]) << 10
+    case = """
+p = engine.malloc({n})
+print(hex(p), flush=True)
+for at in range(p, p + {step} * {reach}, {step} * 512):
+    engine.write(at, b"!")
+    print(hex(at), flush=True)
+"""
+    sizes = () if direct else (100, region // 8)
+    ways = [(n, step) for n in sizes for step in (1, -1)] + [(region - 8192, 1), (2 * region, 1)]
+    cases = [case.format(n=n, step=step, reach=n + 2 * region) for n, step in ways]
+    for (n, step), ending in zip(ways, endings(cases), strict=True):
+        assert ending.signal == "SIGSEGV", (n, step, ending)
+        block, *_, last = (int(word, 16) for word in ending.out.split())
+        if step < 0:
+            assert last // region == block // region and last % region >= 8192, (n, hex(block), hex(last))
+        else:
+            assert last % region < region - 4096 and last - block < n + region, (n, hex(block), hex(last))
+
+
 @pytest.mark.guard("links", small=True)
 def test_a_write_into_a_free_block_is_found_when_its_link_is_read(engine: Engine, endings: Endings) -> None:
     chosen = engine.policy_set()

@@ -18,7 +18,7 @@ class LargeBlocks {
     std::byte* block = nullptr;
     std::size_t usable = 0;  // bytes from `block` to the end of a page
     std::size_t room() const noexcept {
-      return this->bytes - static_cast<std::size_t>(block - reinterpret_cast<const std::byte*>(this));
+      return this->bytes - Parts::kFence - static_cast<std::size_t>(block - reinterpret_cast<const std::byte*>(this));
     }
   };
   static_assert(sizeof(Large) + 16 <= base::kPage, "LargeBlocks: the header and a block prefix share one page");
@@ -32,8 +32,8 @@ class LargeBlocks {
     const std::size_t offset = align >= Parts::kRegion ? Parts::kRegion : base::align_up(kHeader, align);
     if (n == 0) n = 1;
     if (room < n) room = n;
-    if (room > base::kLargestRequest - offset - Parts::kRegion) return nullptr;
-    const std::size_t bytes = base::align_up(offset + room, Parts::kRegion);
+    if (room > base::kLargestRequest - offset - Parts::kRegion - Parts::kFence) return nullptr;
+    const std::size_t bytes = base::align_up(offset + room + Parts::kFence, Parts::kRegion);
     void* start;
     std::size_t got = bytes;
     zeroed = true;
@@ -56,6 +56,7 @@ class LargeBlocks {
       parts.pages.unmap(large, got);
       return nullptr;
     }
+    parts.fence_end(large, got);
     __atomic_fetch_add(&count_, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&bytes_, got, __ATOMIC_RELAXED);
     __atomic_fetch_add(&usable_, large->usable, __ATOMIC_RELAXED);
@@ -68,15 +69,19 @@ class LargeBlocks {
     __atomic_fetch_sub(&bytes_, bytes, __ATOMIC_RELAXED);
     __atomic_fetch_sub(&usable_, large->usable, __ATOMIC_RELAXED);
     parts.owner.withdraw(large);
+    parts.unfence_end(large, bytes);
     parts.regions.give(parts.pages, large, bytes);
   }
 
   // Makes the block n bytes long where it lies. False: nothing changed.
   bool resize(Parts& parts, Large* large, std::size_t n) noexcept {
-    const std::size_t wanted = usable(n, large->bytes - large->room());
+    const std::size_t offset = large->bytes - Parts::kFence - large->room();
+    const std::size_t wanted = usable(n, offset);
     if (wanted > large->room()) {
-      const std::size_t bytes = base::align_up(wanted + (large->bytes - large->room()), Parts::kRegion);
+      const std::size_t bytes = base::align_up(offset + wanted + Parts::kFence, Parts::kRegion);
       if (!parts.pages.extend(large, large->bytes, bytes)) return false;
+      parts.unfence_end(large, large->bytes);
+      parts.fence_end(large, bytes);
       __atomic_fetch_add(&bytes_, bytes - large->bytes, __ATOMIC_RELAXED);
       large->bytes = bytes;
     } else if (wanted < large->usable) {

@@ -36,8 +36,9 @@ class PageRuns {
     bool dirty = false;
     Run runs[kPages]{};
   };
-  static constexpr std::size_t kFirst = (sizeof(Chunk) + base::kPage - 1) / base::kPage;
-  static_assert(kPages - kFirst >= kPages / 4, "PageRuns: the header leaves too little of a region");
+  static constexpr std::size_t kHeader = base::align_up(sizeof(Chunk), base::kPage);
+  static constexpr std::size_t kFirst = (kHeader + Parts::kFence) / base::kPage, kEnd = kPages - Parts::kFence / base::kPage;
+  static_assert(kEnd - kFirst >= kPages / 4, "PageRuns: the header leaves too little of a region");
 
  public:
   // The largest request served, in bytes with its prefix.
@@ -100,7 +101,7 @@ class PageRuns {
     bool dirty = kPurge != pages::Purge::kEager;
     run->state = State::kInside;
     Run* after = run + pages;
-    if (after < chunk->runs + kPages && after->state == State::kFree) {
+    if (after < chunk->runs + kEnd && after->state == State::kFree) {
       remove(after);
       pages = static_cast<std::uint16_t>(pages + after->pages);
       dirty |= after->dirty;
@@ -130,7 +131,7 @@ class PageRuns {
     Run* run = run_at(chunk, start);
     if (pages == run->pages) return true;
     Run* after = run + run->pages;
-    const bool has_after = after < chunk->runs + kPages && after->state == State::kFree;
+    const bool has_after = after < chunk->runs + kEnd && after->state == State::kFree;
     std::uint16_t total = run->pages;
     bool dirty = true;
     if (has_after) total = static_cast<std::uint16_t>(total + after->pages);
@@ -190,7 +191,7 @@ class PageRuns {
   static bool find_run(const void* p, std::byte*& start, std::size_t& bytes) noexcept {
     Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(p));
     std::size_t i = (base::address(p) - base::address(chunk)) / base::kPage;
-    if (i < kFirst || i >= kPages) return false;
+    if (i < kFirst || i >= kEnd) return false;
     while (i > kFirst && chunk->runs[i].state == State::kInside) --i;
     if (chunk->runs[i].state != State::kUsed) return false;
     start = address(chunk, &chunk->runs[i]);
@@ -265,12 +266,13 @@ class PageRuns {
       parts.pages.unmap(chunk, Parts::kRegion);
       return nullptr;
     }
+    parts.fence(chunk, kHeader);
     base::relaxed_store(chunks_, chunks_ + 1);
     chunk->next_chunk = all_;
     if (all_ != nullptr) all_->prev_chunk = chunk;
     all_ = chunk;
     Run* run = &chunk->runs[kFirst];
-    run->pages = static_cast<std::uint16_t>(kPages - kFirst);
+    run->pages = static_cast<std::uint16_t>(kEnd - kFirst);
     run->dirty = !taken.zeroed;
     return run;
   }
@@ -280,11 +282,12 @@ class PageRuns {
     if (chunk->next_chunk != nullptr) chunk->next_chunk->prev_chunk = chunk->prev_chunk;
     base::relaxed_store(chunks_, chunks_ - 1);
     parts.owner.withdraw(chunk);
+    parts.unfence(chunk, kHeader);
     parts.regions.give(parts.pages, chunk, Parts::kRegion);
   }
 
   void purge(Parts& parts, Chunk* chunk) noexcept {
-    for (std::size_t i = kFirst; i < kPages; i += chunk->runs[i].pages) {
+    for (std::size_t i = kFirst; i < kEnd; i += chunk->runs[i].pages) {
       Run& run = chunk->runs[i];
       if (run.state != State::kFree || !run.dirty) continue;
       parts.pages.purge(address(chunk, &run), std::size_t{run.pages} * base::kPage);

@@ -47,7 +47,7 @@ class SlabPool {
     Slab* slab = new (&super->slabs[unit]) Slab{};
     const auto stride = static_cast<std::uint32_t>(Classes::block_size(c));
     std::byte* start = super->unit_start(unit);
-    const std::byte* end = reinterpret_cast<std::byte*>(super) + (std::size_t{unit} + units) * base::kUnit;
+    const std::byte* end = super->unit_end(unit + units - 1);
     slab->capacity = static_cast<std::uint32_t>(static_cast<std::size_t>(end - start) / stride);
     slab->geometry.first = start + Parts::kPrefix;
     slab->geometry.stride = stride;
@@ -79,6 +79,7 @@ class SlabPool {
     if (super->free_units == SuperSlab::all_units()) {
       unlink(super, open_);
       parts.owner.withdraw(super);
+      parts.unfence(super, SuperSlab::header_bytes());
       parts.regions.give(parts.pages, super, Parts::kRegion);
     }
   }
@@ -157,6 +158,7 @@ class SlabPool {
       parts.pages.unmap(super, Parts::kRegion);
       return nullptr;
     }
+    parts.fence(super, SuperSlab::header_bytes());
     link(super, open_);
     return super;
   }
@@ -166,7 +168,7 @@ class SlabPool {
       const auto first = static_cast<unsigned>(std::countr_zero(units));
       const auto count = static_cast<unsigned>(std::countr_one(units >> first));
       std::byte* start = super->unit_start(first);
-      std::byte* end = reinterpret_cast<std::byte*>(super) + (std::size_t{first} + count) * base::kUnit;
+      std::byte* end = super->unit_end(first + count - 1);
       parts.pages.purge(start, static_cast<std::size_t>(end - start));
       units &= ~mask_of(first, count);
     }

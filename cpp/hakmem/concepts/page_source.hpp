@@ -18,6 +18,8 @@ concept PageSource = requires(P& p, const P& q, void* start, std::size_t n) {
   { p.extend(start, n, n) } noexcept -> std::same_as<bool>;   // a mapping, its bytes, the bytes wanted: grown where it lies
   { p.unmap(start, n) } noexcept -> std::same_as<void>;       // a whole mapping; its addresses may be handed out again
   { p.purge(start, n) } noexcept -> std::same_as<void>;       // drops contents: whole OS pages inside read as zero afterwards
+  { p.fence(start, n) } noexcept -> std::same_as<void>;       // whole OS pages: a write there faults, where the system can say so
+  { p.unfence(start, n) } noexcept -> std::same_as<void>;     // and no longer
   { q.base() } noexcept -> std::same_as<std::uintptr_t>;      // where the range begins, 0 before reserve()
   { q.range_bytes() } noexcept -> std::same_as<std::size_t>;  // its length; readable from end to end for ever
   { q.os_maps() } noexcept -> std::same_as<std::size_t>;      // calls that made memory usable

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <malloc.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <climits>
@@ -53,16 +52,11 @@ inline struct mallinfo narrowed(const struct mallinfo2& wide) noexcept {
 template <class Engine>
 void print_stats() noexcept {
   const auto sum = serial_totals<Engine>();
-  char text[512];
-  const int length = std::snprintf(
-      text, sizeof text, "%s %s\nmapped bytes     = %10zu\nlive bytes       = %10zu\ncached bytes     = %10zu\n"
-      "in transit bytes = %10zu\nlarge bytes      = %10zu\nthread heaps     = %10zu\n",
-      Engine::Variant::kName, Engine::Variant::kDigest, sum.mapped, sum.live, sum.cached, sum.transit, sum.large, sum.heaps);
-  for (int done = 0; done < length;) {
-    const auto wrote = ::write(STDERR_FILENO, text + done, static_cast<std::size_t>(length - done));
-    if (wrote <= 0) return;
-    done += static_cast<int>(wrote);
-  }
+  std::fprintf(stderr,
+               "%s %s\nmapped bytes     = %10zu\nlive bytes       = %10zu\ncached bytes     = %10zu\n"
+               "in transit bytes = %10zu\nlarge bytes      = %10zu\nthread heaps     = %10zu\n",
+               Engine::Variant::kName, Engine::Variant::kDigest, sum.mapped, sum.live, sum.cached, sum.transit, sum.large,
+               sum.heaps);
 }
 
 // XML in the shape of glibc's version 1: the classes as one heap's sizes, then the totals. `options` must be 0.

@@ -28,7 +28,9 @@ struct Parts {
   using Store = typename V::Store::template Type<Links>;
   using Owner = typename V::Owner::template Type<kRegion, kHeapsOwnSlabs>;
   using Region = slab::Region<kRegion>;
-  using SuperSlab = slab::SuperSlab<Store, typename V::Guard::Order, typename V::Guard::template Map<kRegion>, kRegion>;
+  static constexpr std::size_t kFence = V::Guard::kFence;
+  using SuperSlab =
+      slab::SuperSlab<Store, typename V::Guard::Order, typename V::Guard::template Map<kRegion>, kRegion, kFence>;
   using Slab = typename SuperSlab::SlabType;
   // Blocks pass between fronts and slabs in chains where both link them through the blocks themselves.
   static constexpr bool kChains = Store::kIntrusive;
@@ -48,6 +50,22 @@ struct Parts {
   back::SlabPool<Parts> pool;
   back::PageRuns<Parts> runs;
   back::LargeBlocks<Parts> large;
+
+  // Fences behind a region's header and at its end; a large block's header has none.
+  void fence(void* region, std::size_t header) noexcept {
+    if constexpr (kFence != 0) pages.fence(static_cast<std::byte*>(region) + header, kFence);
+    fence_end(region, kRegion);
+  }
+  void unfence(void* region, std::size_t header) noexcept {
+    if constexpr (kFence != 0) pages.unfence(static_cast<std::byte*>(region) + header, kFence);
+    unfence_end(region, kRegion);
+  }
+  void fence_end(void* region, std::size_t bytes) noexcept {
+    if constexpr (kFence != 0) pages.fence(static_cast<std::byte*>(region) + bytes - kFence, kFence);
+  }
+  void unfence_end(void* region, std::size_t bytes) noexcept {
+    if constexpr (kFence != 0) pages.unfence(static_cast<std::byte*>(region) + bytes - kFence, kFence);
+  }
 
   // The slabs of one class that all threads share; unused where heaps own their slabs.
   struct alignas(64) SharedBin {

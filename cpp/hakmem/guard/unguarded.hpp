@@ -11,6 +11,7 @@ struct Unguarded {
   using Canary = NoCanary;                   // behind every block
   using Order = InOrder;                     // of a slab's fresh blocks
   static constexpr bool kZero = false;       // clear on free
+  static constexpr std::size_t kFence = 0;    // bytes of the fences around metadata
   static constexpr unsigned kQuarantine = 0;  // small blocks that wait before they are used again
 };
 

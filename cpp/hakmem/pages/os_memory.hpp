@@ -55,6 +55,12 @@ struct OsMemory {
     return done;
   }
 
+  static void forbid_writes(void* p, std::size_t bytes) noexcept {
+    const int saved = errno;
+    ::mprotect(p, bytes, PROT_READ);
+    errno = saved;
+  }
+
   static void discard(void* p, std::size_t bytes) noexcept {
     const int saved = errno;
     const std::size_t os_page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));

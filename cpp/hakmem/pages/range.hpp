@@ -1,11 +1,12 @@
 // Hands out regions, aligned to their own size, of one contiguous range of addresses; a bitmap with one bit per region
 // says which are in use, so neighbours coalesce by themselves. Any thread; one lock; OS calls only when the range grows.
 // The whole range is readable from the start and for ever, which is what lets an owner lookup read the header of any
-// address in it without a fault. `Os` provides reserve, commit and discard.
+// address in it without a fault. `Os` provides reserve, commit, discard and forbid_writes.
 #pragma once
 
 #include <bit>
 
+#include <hakmem/base/fatal.hpp>
 #include <hakmem/base/types.hpp>
 #include <hakmem/thread/mutex.hpp>
 
@@ -88,6 +89,14 @@ class Range {
     Os::discard(p, bytes);
     __atomic_fetch_add(&purges_, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&purged_, bytes, __ATOMIC_RELAXED);
+  }
+
+  // Whole OS pages in which a write faults from now on; still readable, as all of the range is. The system may refuse, for
+  // want of mappings: then there is no fence.
+  void fence(void* p, std::size_t bytes) noexcept { Os::forbid_writes(p, bytes); }
+  void unfence(void* p, std::size_t bytes) noexcept {
+    // a page that could not be written would fault later, far from here
+    if (!Os::commit(p, bytes)) base::fatal("the system does not let go of the fence at ", p, "");
   }
 
   std::uintptr_t base() const noexcept { return base_; }

@@ -39,7 +39,7 @@ struct Slab {
   }
 };
 
-template <class Store, class Order, class GuardMap, std::size_t kRegion>
+template <class Store, class Order, class GuardMap, std::size_t kRegion, std::size_t kFence = 0>
 struct SuperSlab : Region<kRegion> {
   using SlabType = Slab<Store, Order>;
   static constexpr std::size_t kUnits = Region<kRegion>::kUnits;
@@ -55,10 +55,10 @@ struct SuperSlab : Region<kRegion> {
   [[no_unique_address]] GuardMap guard{};
 
   static constexpr std::size_t header_bytes() noexcept { return base::align_up(sizeof(SuperSlab), base::kPage); }
-  // The header may be longer than a unit: slabs begin in the unit where it ends.
-  static constexpr std::size_t first_unit() noexcept { return header_bytes() / base::kUnit; }
+  // The header and its fence may be longer than a unit: slabs begin in the unit where they end.
+  static constexpr std::size_t first_unit() noexcept { return (header_bytes() + kFence) / base::kUnit; }
   static constexpr std::uint64_t all_units() noexcept {
-    static_assert(header_bytes() + 16384 <= kRegion, "SuperSlab: the header leaves too little of a region");
+    static_assert(header_bytes() + 2 * kFence + 16384 <= kRegion, "SuperSlab: the header leaves too little of a region");
     return (kUnits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << kUnits) - 1) >> first_unit() << first_unit();
   }
 
@@ -67,7 +67,11 @@ struct SuperSlab : Region<kRegion> {
   }
   HAKMEM_HOT SlabType& slab_of(const void* p) noexcept { return slabs[head[Region<kRegion>::unit_of(p)]]; }
   std::byte* unit_start(std::size_t unit) noexcept {
-    return reinterpret_cast<std::byte*>(this) + (unit == first_unit() ? header_bytes() : unit * base::kUnit);
+    return reinterpret_cast<std::byte*>(this) + (unit == first_unit() ? header_bytes() + kFence : unit * base::kUnit);
+  }
+  std::byte* unit_end(std::size_t unit) noexcept {
+    const std::size_t end = (unit + 1) * base::kUnit;
+    return reinterpret_cast<std::byte*>(this) + (end == kRegion ? end - kFence : end);
   }
 };
 

@@ -22,6 +22,8 @@ struct Archetype {
   bool extend(void*, std::size_t, std::size_t) noexcept;
   void unmap(void*, std::size_t) noexcept;
   void purge(void*, std::size_t) noexcept;
+  void fence(void*, std::size_t) noexcept;
+  void unfence(void*, std::size_t) noexcept;
   std::uintptr_t base() const noexcept;
   std::size_t range_bytes() const noexcept;
   std::size_t os_maps() const noexcept;
@@ -54,6 +56,14 @@ struct MapKnowsNoOffset : Archetype {
   void* map(std::size_t, std::size_t = kGranule) noexcept;
 };
 static_assert(!PageSource<MapKnowsNoOffset>);
+struct FenceThrows : Archetype {
+  void fence(void*, std::size_t);
+};
+static_assert(!PageSource<FenceThrows>);
+struct UnfenceMayFail : Archetype {
+  bool unfence(void*, std::size_t) noexcept;
+};
+static_assert(!PageSource<UnfenceMayFail>);
 struct NoExtend : Archetype {
   bool extend(void*, std::size_t, std::size_t) noexcept = delete;
 };
