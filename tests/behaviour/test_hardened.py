@@ -87,6 +87,23 @@ def test_a_block_that_waits_is_not_freed_twice(endings: Endings) -> None:
     ends_with_a_line(endings, [case], "double free of {p}")
 
 
+@pytest.mark.guard("quarantine", small=True)
+def test_a_write_into_a_block_that_waits_is_found_when_it_leaves(engine: Engine, endings: Endings) -> None:
+    guard = engine.policy_set()["guard"]
+    case = """
+p = engine.malloc({n})
+print(hex(p), flush=True)
+engine.free(p)
+engine.write(p + {at}, b"!")
+for _ in range({waits}): engine.free(engine.malloc({n}))
+"""
+    cases = [case.format(n=n, at=at, waits=guard["quarantine"]) for n in SMALL for at in (0, n // 2, n - 1)]
+    if guard["zero"]:
+        ends_with_a_line(endings, cases, "write after free into the block at {p}")
+    else:
+        assert all((ending.code, ending.err) == (0, "") for ending in endings(cases))
+
+
 @pytest.mark.guard("shuffle", small=True)
 def test_fresh_blocks_come_in_an_order_of_their_own(endings: Endings) -> None:
     case = """

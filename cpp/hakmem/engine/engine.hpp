@@ -625,9 +625,19 @@ class Engine {
       if (heap == nullptr) return p;
       mark_free(p);
       p = heap->quarantine.swap_in(p, static_cast<SuperSlab*>(region)->slab_of(p).size_class);
-      if (p != nullptr) mark_live(p);
+      if (p != nullptr) leave_quarantine(p);
     }
     return p;
+  }
+  // To be freed at last, like a live block.
+  static void leave_quarantine(void* p) noexcept {
+    if constexpr (V::Guard::kZero) {
+      const auto* words = static_cast<const std::uint64_t*>(p);
+      std::uint64_t any = 0;
+      for (std::size_t i = 0, n = size_of(p) / sizeof *words; i < n; ++i) any |= words[i];
+      if (any != 0) base::fatal("write after free into the block at ", p, "");
+    }
+    mark_live(p);
   }
   // Whether a live block begins at p; known where frees are checked.
   static bool live(const void* p) noexcept {
@@ -851,7 +861,7 @@ class Engine {
   static void empty(Heap* heap) noexcept {
     if constexpr (kQuarantined) {
       heap->quarantine.drain([](void* p) {
-        mark_live(p);
+        leave_quarantine(p);
         release(p);
       });
     }

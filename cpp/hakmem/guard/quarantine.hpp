@@ -1,5 +1,6 @@
 // Quarantine: a freed small block waits until kBlocks more were freed by its thread before it is handed out again.
-// Promise: a write through a stale pointer meets no new owner's data for that long. Medium and large blocks do not wait.
+// Promise: a write through a stale pointer meets no new owner's data for that long; where freed blocks are cleared, it is
+// found when the block leaves. Medium and large blocks do not wait.
 // The owning thread's. Idea: AddressSanitizer (Serebryany, Bruening, Potapenko and Vyukov, 2012).
 #pragma once
 

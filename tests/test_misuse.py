@@ -1,0 +1,49 @@
+"""The table of misuses: what stock malloc and the hardened variant notice of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hakmem import build as builds
+from hakmem import misuse
+from hakmem.errors import HakmemError
+
+SMALL = ("write after free", "a freed block comes back at once", "the next block's address can be told")
+"""Noticed of small blocks only."""
+
+
+def test_hardened_notices_what_it_promises() -> None:
+    built = builds.build_one("hardened")
+    found = {(trial.allocator, trial.misuse, trial.bytes): trial.line for trial in misuse.trials([built])}
+    assert set(found) == {
+        (name, what, n) for name in ("glibc", "hardened") for what in misuse.MISUSES for n in misuse.SIZES
+    }
+    for what in misuse.MISUSES:
+        if what == "write of 16 bytes before the block":  # found where a live block lies there
+            continue
+        for n in misuse.SIZES:
+            noticed = found["hardened", what, n]
+            assert bool(noticed) == (what not in SMALL or n <= 5000), (what, n, noticed)
+    assert all(
+        "double free of 0x" in found["hardened", what, n]
+        for what in misuse.MISUSES
+        if what.startswith("double free")
+        for n in misuse.SIZES
+        if n <= 5000
+    )
+    assert not found["glibc", "write of 1 byte past the end", 100]
+
+
+def test_a_cell_counts_the_sizes_and_says_the_commonest_line() -> None:
+    lines = ("hakmem: double free of 0x7f00", "", "hakmem: double free of 0x7f10", "SIGSEGV")
+    trials = [misuse.Trial("x", "y", n, line) for n, line in enumerate(lines)]
+    assert misuse.cell(trials) == "3 of 4: double free of"
+    assert misuse.cell(trials[1:2]) == "0 of 1"
+
+
+def test_a_program_that_ends_otherwise_is_an_error(tmp_path: Path) -> None:
+    program = misuse.compiled(tmp_path)
+    with pytest.raises(HakmemError, match="'no such misuse' of 16 bytes ended with 2"):
+        misuse.tried(program, None, "no such misuse", 16)
