@@ -63,6 +63,8 @@ class Engine {
   static constexpr bool kRetires = kSealed || V::Guard::kZero || kQuarantined;
   static constexpr bool kUnbounded = Heap::kUnbounded;
   static constexpr std::size_t kLargestSmall = kDirect ? 0 : Classes::kLargest - kPrefix;
+  // What has a run for want of a size class, or since it has grown.
+  static constexpr std::size_t kSmallestRun = kLargestSmall < base::kPage ? kLargestSmall : base::kPage;
   static constexpr std::size_t kLargestMedium = kDirect ? 0 : Runs::kLargest - kPrefix;
 
   static_assert([] {
@@ -163,9 +165,7 @@ class Engine {
       return seal(p, n);
     }
     bool zeroed = false;
-    void* q = wanted > kLargestMedium && wanted > old && n <= base::kLargestRequest / 4
-                  ? map_large(wanted, base::kBlockAlign, wanted * 2, zeroed)
-                  : allocate(wanted);
+    void* q = wanted > old && n <= base::kLargestRequest / 4 ? with_room(wanted, zeroed) : allocate(wanted);
     if (q == nullptr) return nullptr;
     std::memcpy(q, p, asked < n ? asked : n);
     discard(p);
@@ -712,13 +712,19 @@ class Engine {
     base::fatal("size of ", p, " asked: no live block begins there");
   }
 
+  // A block for one that has outgrown its own: where it can be, among free pages or addresses, to grow on without a copy.
+  static void* with_room(std::size_t n, bool& zeroed) noexcept {
+    if (n > kLargestMedium) return map_large(n, base::kBlockAlign, n * 2, zeroed);
+    return n > kSmallestRun ? medium(n) : allocate(n);
+  }
+
   static bool resize_in_place(void* p, std::size_t n, std::size_t old) noexcept {
     if (n > base::kLargestRequest) return false;
     Region* region = parts_.owner.region_of(p);
     if (region->kind == slab::RegionKind::kLarge) {
       return n > kLargestMedium && parts_.large.resize(parts_, static_cast<Large*>(region), n);
     }
-    if (region->kind != slab::RegionKind::kRuns || n <= kLargestSmall || n > kLargestMedium) return false;
+    if (region->kind != slab::RegionKind::kRuns || n <= kSmallestRun || n > kLargestMedium) return false;
     std::byte* start;
     std::size_t bytes;
     if (!parts_.runs.find_used(p, start, bytes)) return false;
