@@ -16,6 +16,9 @@ Endings = Callable[[Sequence[str]], list[Any]]
 SMALL = (16, 100, 400)
 """Requests that are small blocks in every variant that has some."""
 
+FLIP = "engine.write({at}, bytes([engine.read({at}, 1)[0] ^ 255]))"
+"""Changes a byte, whatever it was."""
+
 SIZES = (1, 16, 17, 24, 100, 1000, 5000, 40_000, 300_000, 1 << 20)
 
 
@@ -29,7 +32,7 @@ def ends_with_a_line(endings: Endings, cases: Sequence[str], line: str) -> None:
 @pytest.mark.guard("canary")
 def test_a_write_past_what_was_asked_for_is_found(endings: Endings) -> None:
     cases = [
-        f"p = engine.{call}; print(hex(p), flush=True); engine.write(p + {n} + {past}, b'!'); engine.{end}"
+        f"p = engine.{call}; print(hex(p), flush=True); {FLIP.format(at=f'p + {n} + {past}')}; engine.{end}"
         for n in SIZES
         for past in (0, 15)
         for call, end in (
@@ -94,10 +97,14 @@ def test_a_write_into_a_block_that_waits_is_found_when_it_leaves(engine: Engine,
 p = engine.malloc({n})
 print(hex(p), flush=True)
 engine.free(p)
-engine.write(p + {at}, b"!")
+{flip}
 for _ in range({waits}): engine.free(engine.malloc({n}))
 """
-    cases = [case.format(n=n, at=at, waits=guard["quarantine"]) for n in SMALL for at in (0, n // 2, n - 1)]
+    cases = [
+        case.format(n=n, flip=FLIP.format(at=f"p + {at}"), waits=guard["quarantine"])
+        for n in SMALL
+        for at in (0, n // 2, n - 1)
+    ]
     if guard["zero"]:
         ends_with_a_line(endings, cases, "write after free into the block at {p}")
     else:
@@ -153,10 +160,14 @@ others = [engine.malloc({other}) for _ in range({waits})]
 print(hex(p), flush=True)
 engine.free(p)
 for q in others: engine.free(q)
-engine.write(p + {at}, b"!")
+{flip}
 for _ in range(5000): engine.malloc({n})
 """
-    cases = [case.format(n=n, other=n * 2 + 64, waits=waits, at=at) for n in SMALL for at in (0, 7, 8, 15)]
+    cases = [
+        case.format(n=n, other=n * 2 + 64, waits=waits, flip=FLIP.format(at=f"p + {at}"))
+        for n in SMALL
+        for at in (0, 7, 8, 15)
+    ]
     front = json.dumps(chosen["front"])
     if "magazine" in front or "hot_mag" in front:  # an array may hold the block, and no link be read
         for ending in endings(cases):
