@@ -75,6 +75,12 @@ SetOption = Annotated[
 SweepOption = Annotated[
     list[str] | None, typer.Option("--sweep", metavar="SWEEP", help="Add the variants of a sweep")
 ]
+PeerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--peer", metavar="NAME=PATH[,VAR=VALUE...]", help="Add an allocator of others; PATH may be glibc"
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
 JobsOption = Annotated[
     int | None, typer.Option("--jobs", "-j", min=1, help="Parallel compilations [default: processors]")
@@ -370,6 +376,12 @@ def bench(
         export=export,
         instructions=instructions,
     )
+
+
+@app.command()
+def peers(given: PeerOption = None, as_json: JsonOption = False) -> None:
+    """List the allocators of others that can be raced, each asked in a process that it serves."""
+    _delegate("peers", texts=given or [], as_json=as_json)
 
 
 @app.command()

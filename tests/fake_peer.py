@@ -1,0 +1,49 @@
+"""A peer for machines that have none: a malloc library of a few lines over glibc's own, built in a second.
+
+It says version 3.14.15 of itself. As a "trap" it ends the process that asks for 4321 bytes; "unbound" calls a
+function that nobody has, so no process can load it; "partial" has no calloc; "guest" has only the version.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from hakmem import toolchain
+
+_SOURCE = """
+#include <cstddef>
+extern "C" {
+void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+void __libc_free(void*);
+void nobody_has_this();
+#ifndef GUEST
+void* malloc(std::size_t n) {
+#ifdef TRAP
+  if (n == 4321) __builtin_trap();
+#endif
+#ifdef UNBOUND
+  nobody_has_this();
+#endif
+  return __libc_malloc(n);
+}
+#ifndef PARTIAL
+void* calloc(std::size_t count, std::size_t n) { return __libc_calloc(count, n); }
+#endif
+void* realloc(void* p, std::size_t n) { return __libc_realloc(p, n); }
+void free(void* p) { __libc_free(p); }
+#endif
+int mi_version() { return 31415; }
+}
+"""
+
+
+def build(library: Path, kind: str = "plain") -> Path:
+    """Compile the library; ``kind`` is "plain", "trap", "unbound", "partial" or "guest"."""
+    library.parent.mkdir(parents=True, exist_ok=True)
+    options = ["-std=c++20", "-O2", "-shared", "-fPIC", "-fno-builtin", "-Wl,-z,now", f"-D{kind.upper()}"]
+    command = [str(toolchain.find_compiler()), *options, "-x", "c++", "-", "-o", str(library)]
+    subprocess.run(command, input=_SOURCE, text=True, check=True)
+    return library
