@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from hakmem import bench, build, callgrind, workloads
+import fake_peer
+from hakmem import bench, build, callgrind, peers, workloads
 from hakmem.bench import Contestant, ServedByError
 from hakmem.errors import HakmemError
+from hakmem.peers import Peer
 from hakmem.store import Store
 from hakmem.workloads import Row
 
@@ -31,7 +34,7 @@ if fake == "crash":
     os.kill(os.getpid(), signal.SIGSEGV)
 if fake == "hang":
     time.sleep(60)
-if fake == "refuse":
+if fake == "refuse" or (fake == "untraced" and "--count-syscalls" in sys.argv):
     sys.exit("hakmem_runner: no")
 if fake == "babble":
     print("hello")
@@ -198,11 +201,6 @@ def test_one_thread_is_pinned_to_one_cpu(fake: Path, log: Path) -> None:
     assert "," not in bench.pinning(1) and f"--cpu {bench.pinning(1)}" in log.read_text(encoding="utf-8")
 
 
-def test_a_peer_must_be_a_file(tmp_path: Path) -> None:
-    with pytest.raises(HakmemError, match="peer je: expected a shared library"):
-        bench.peer("je", tmp_path / "nowhere.so")
-
-
 def test_the_real_runner_proves_libc_and_null(store: Store) -> None:
     rows = [Row("lifo", "lifo"), Row("startup", "startup", {"processes": 2})]
     run = bench.run([bench.libc(), bench.null()], rows, 1, 42, store, min_ms=1, syscalls=True)
@@ -216,8 +214,79 @@ def test_the_real_runner_names_a_preload_that_serves_nothing(tmp_path: Path) -> 
     null_library = build.runner().parent / "libhakmem_null.so"
     with pytest.raises(ServedByError, match="expected malloc of .*libhakmem_null.so, got .*libc"):
         bench.start_runner(
-            build.runner(), bench.peer("null_library", null_library), ROWS[0], extra=["--passes", "1"]
+            build.runner(), bench.peer(Peer("null_library", null_library)), ROWS[0], extra=["--passes", "1"]
         )
+
+
+def test_a_peer_is_raced_through_the_same_runner_and_kept_with_its_file_hash_and_version(
+    store: Store, tmp_path: Path
+) -> None:
+    library = fake_peer.build(tmp_path / "libplain.so")
+    mine = peers.asked(Peer("mine", library, {"KNOB": "1"}))
+    arena1 = peers.asked(Peer("arena1", None, {"MALLOC_ARENA_MAX": "1"}))
+    contestants = [bench.libc(), bench.null(), bench.peer(mine), bench.peer(arena1)]
+    run = bench.run(contestants, ROWS[:1], 2, 42, store, min_ms=1, syscalls=True)
+    assert store.failures(run) == []
+    results = {result.variant: result for result in store.results(run)}
+    assert {name: (row.kind, row.shape, row.served_share) for name, row in results.items()} == {
+        "libc": ("libc", "call", 1.0),
+        "null": ("null", "call", 1.0),
+        "mine": ("peer", "call", 1.0),
+        "arena1": ("peer", "call", 1.0),
+    }
+    assert all(row.ns_per_op > 0 and row.peak_rss_kib > 0 for row in results.values())
+    entrants = {entrant.variant: entrant for entrant in store.entrants(run)}
+    assert set(entrants) == set(results)
+    kept = entrants["mine"]
+    assert (kept.kind, kept.library, kept.version) == ("peer", str(library), "3.14.15")
+    assert kept.hash == results["mine"].digest == mine.content_hash()
+    assert json.loads(kept.environment) == {"KNOB": "1"}
+    assert entrants["arena1"].library is None and entrants["arena1"].version == peers.glibc().version
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "reason"),
+    [
+        ("trap", Row("fixed", "fixed", {"size": 4321, "cycles": 100, "working_set": 10}), "ended by SIG"),
+        ("unbound", ROWS[0], "undefined symbol: nobody_has_this"),
+        ("partial", ROWS[0], "expected calloc of .*libpartial.so, got .*libc"),
+        ("text", ROWS[0], "expected malloc of .*libtext.so, got .*libc.*cannot be preloaded"),
+    ],
+)
+def test_a_peer_that_crashes_or_cannot_be_loaded_is_one_line_and_the_others_go_on(
+    store: Store, tmp_path: Path, kind: str, row: Row, reason: str
+) -> None:
+    library = tmp_path / f"lib{kind}.so"
+    if kind == "text":
+        library.write_text("no library at all")
+    else:
+        fake_peer.build(library, kind)
+    run = bench.run(
+        [bench.libc(), bench.peer(Peer("bad", library))], [row], 2, 42, store, min_ms=1, syscalls=True
+    )
+    (failure,) = store.failures(run)
+    assert failure.variant == "bad" and re.search(reason, failure.reason)
+    assert "\n" not in failure.reason
+    assert [result.variant for result in store.results(run)] == ["libc", "libc"]
+
+
+def test_another_checkouts_hakmem_library_may_be_a_peer(fake: Path, tmp_path: Path) -> None:
+    who, proof = variant(tmp_path, id="other 9999", owned=0)
+    assert who.preload
+    peer = replace(bench.peer(Peer("yesterday", who.preload)), env={"FAKE": json.dumps(proof)})
+    assert bench.start_runner(fake, peer, ROWS[0])["served_share"] == 1.0
+    proof["free"] = "/lib/libc.so.6"
+    with pytest.raises(ServedByError, match="expected free of .*libhakmem_good.so, got /lib/libc.so.6"):
+        bench.start_runner(fake, replace(peer, env={"FAKE": json.dumps(proof)}), ROWS[0])
+
+
+def test_a_peer_that_cannot_be_traced_keeps_its_times(fake: Path, store: Store) -> None:
+    peer = Contestant("mine", None, {"FAKE": "untraced"}, kind="peer")
+    run = bench.run([peer], ROWS[:1], 1, 42, store, syscalls=True)
+    (result,) = store.results(run)
+    assert result.ns_per_op == 2.5 and result.syscalls_in_loop is None and store.failures(run) == []
+    with pytest.raises(HakmemError, match="bad, lifo: hakmem_runner: no"):
+        bench.run([replace(peer, name="bad", kind="libc")], ROWS[:1], 1, 42, store, syscalls=True)
 
 
 def test_instructions_below_one_per_operation_are_refused() -> None:

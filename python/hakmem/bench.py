@@ -26,10 +26,12 @@ from typing import Any
 
 from . import __version__, callgrind, sources, spec, stats
 from . import build as builds
+from . import peers as others
 from . import workloads as workload_rows
 from .build import BuildFailure, Built
 from .errors import HakmemError
-from .store import Failure, Result, Store
+from .peers import Peer
+from .store import Entrant, Failure, Result, Store
 from .workloads import Row
 
 MIN_MS = 200
@@ -37,7 +39,6 @@ TIMEOUT_S = 300.0
 RESULTS = "results.sqlite"
 TWIN = "#2"
 _KEPT_LINES = 15
-_CUT = ("LD_PRELOAD", "LD_AUDIT", "GLIBC_TUNABLES", "MALLOC_", "MIMALLOC_", "SCUDO_", "TCMALLOC_", "_RJEM_")
 
 RunId = str
 Progress = Callable[[int, int, str], None]
@@ -46,7 +47,10 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Contestant:
-    """What answers malloc in a race. ``kind`` is "variant", "libc", "null" or "peer"."""
+    """What answers malloc in a race. ``kind`` is "variant", "libc", "null" or "peer".
+
+    ``digest`` is a variant's own, or a hash of a peer's file; ``version`` is what a peer says of itself.
+    """
 
     name: str
     preload: Path | None
@@ -54,6 +58,7 @@ class Contestant:
     digest: str | None = None
     kind: str = "variant"
     policy_set: str | None = None
+    version: str | None = None
 
     @property
     def real_name(self) -> str:
@@ -67,7 +72,7 @@ class Contestant:
 
     def environment(self) -> dict[str, str]:
         """This process's environment less what would change allocators, with the library preloaded."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_CUT)}
+        kept = others.plain_environment()
         if self.preload:
             kept["LD_PRELOAD"] = str(self.preload)
         return {**kept, **self.env}
@@ -75,7 +80,7 @@ class Contestant:
 
 def libc() -> Contestant:
     """The C library's malloc: the baseline."""
-    return Contestant("libc", None, kind="libc")
+    return Contestant("libc", None, kind="libc", version=" ".join(platform.libc_ver()).strip() or None)
 
 
 def null() -> Contestant:
@@ -90,11 +95,11 @@ def contestant(built: Built) -> Contestant:
     )
 
 
-def peer(name: str, library: Path) -> Contestant:
-    """Another allocator's library."""
-    if not library.is_file():
-        raise HakmemError(f"peer {name}: expected a shared library, got {library}, which is no file")
-    return Contestant(name, library.resolve(), kind="peer")
+def peer(item: Peer) -> Contestant:
+    """A peer behind its library, or the C library with the peer's variables."""
+    return Contestant(
+        item.name, item.path, item.environment, item.content_hash(), kind="peer", version=item.version
+    )
 
 
 def with_twins(contestants: Sequence[Contestant]) -> tuple[list[Contestant], dict[str, str]]:
@@ -193,7 +198,7 @@ def start_runner(
         found: dict[str, Any] = json.loads(answer.stdout)
     except ValueError as error:
         raise RunnerError(who, row, "its answer is not JSON", log) from error
-    return found | {"served_share": served_share(who, row, found)}
+    return found | {"served_share": served_share(who, row, found, log)}
 
 
 class RunnerError(HakmemError):
@@ -206,16 +211,28 @@ class RunnerError(HakmemError):
 
 
 class ServedByError(HakmemError):
-    """A row that somebody else than the contestant served: nothing of the run can be trusted."""
+    """A row that somebody else than the contestant served: nothing of the run can be trusted.
+
+    Only a peer's is the peer's own fault: the loader would not take its library, or that lacks a function.
+    """
+
+    def __init__(self, who: Contestant, row: Row, expected: str, got: object, log: str) -> None:
+        complaint = f": {log.splitlines()[-1]}" if log else ""
+        self.reason = f"expected {expected}, got {got}{complaint}"
+        self.log = log
+        super().__init__(f"{who.name}, {row.label}: {self.reason}")
 
 
-def served_share(who: Contestant, row: Row, answer: Mapping[str, Any]) -> float:
-    """Share of sampled blocks that are the contestant's; anything but 1 is a `ServedByError`."""
+def served_share(who: Contestant, row: Row, answer: Mapping[str, Any], log: str = "") -> float:
+    """Share of sampled blocks that are the contestant's; anything but 1 is a `ServedByError`.
+
+    ``log`` is what the runner and the loader wrote on standard error.
+    """
     served = answer["served"]
     homes = {name: str(served[name]) for name in ("malloc", "free", "calloc", "realloc")}
 
     def refuse(expected: str, got: object) -> ServedByError:
-        return ServedByError(f"{who.name}, {row.label}: expected {expected}, got {got}")
+        return ServedByError(who, row, expected, got, log)
 
     if who.kind == "null":
         if served["sampled"] < 1 or served["owned"] != served["sampled"]:
@@ -229,6 +246,8 @@ def served_share(who: Contestant, row: Row, answer: Mapping[str, Any]) -> float:
         for name, home in homes.items():
             if not Path(home).name.startswith(("libc.so", "libc-", "ld-musl")):
                 raise refuse(f"{name} of the C library", home or "none")
+    if who.kind == "peer" and who.preload is not None:
+        return 1.0  # its four functions are its file's; that may be another checkout's hakmem library
     if who.kind != "variant":
         if served["id"] is not None:
             raise refuse("no hakmem library", served["id"])
@@ -264,8 +283,20 @@ class _Plan:
         return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()[:12]
 
 
+def _entrant(run_id: RunId, who: Contestant) -> Entrant:
+    return Entrant(
+        run=run_id,
+        variant=who.name,
+        kind=who.kind,
+        library=str(who.preload) if who.preload else None,
+        hash=who.digest,
+        version=who.version,
+        environment=json.dumps(dict(who.env)),
+    )
+
+
 def _content(who: Contestant) -> str | None:
-    if who.preload is None or who.digest:
+    if who.preload is None or who.digest or not who.preload.is_file():
         return None
     return hashlib.sha256(who.preload.read_bytes()).hexdigest()[:16]
 
@@ -288,7 +319,8 @@ def run(
 
     A run of the same contestants, rows, seed and machine that is in the store is gone on with: its rows are
     not measured again, unless ``fresh``. A contestant that crashes or hangs leaves the run with a `Failure`
-    in the store; the others go on. A row that the contestant did not serve itself is a `ServedByError`.
+    in the store; the others go on. A row that the contestant did not serve itself is a `ServedByError`, of a
+    peer a `Failure` too.
     Ctrl-C is passed on with everything measured so far in the store. ``instructions`` and ``syscalls``
     count these once per contestant and row, in runs of their own.
     """
@@ -333,6 +365,8 @@ class _Race:
     def run(self, rounds: int, fresh: bool, instructions: bool, syscalls: bool) -> RunId:
         store, plan = self._store, self._plan
         run_id = store.open_run(plan.key(), plan.as_json(), fresh)
+        for who in plan.contestants:
+            store.add_entrant(_entrant(run_id, who))
         failed = {failure.variant for failure in store.failures(run_id)}
         done = store.done(run_id)
         todo = [step for index in range(rounds) for step in self._round(index)]
@@ -354,14 +388,20 @@ class _Race:
             self._progress(number, total, f"round {index + 1} of {rounds}: {row.label}: {who.name}")
             try:
                 store.add(self._measure(run_id, index, who, row))
-            except RunnerError as error:
+            except (RunnerError, ServedByError) as error:
+                if isinstance(error, ServedByError) and who.kind != "peer":
+                    raise
                 failed.add(who.name)
                 store.add_failure(Failure(run_id, who.name, row.label, index, error.reason, error.log))
         for number, (who, row) in enumerate(counts, start=len(todo)):
             if who.name in failed:
                 continue
             self._progress(number, total, f"counting: {row.label}: {who.name}")
-            self._count(run_id, who, row, instructions, syscalls)
+            try:
+                self._count(run_id, who, row, instructions, syscalls)
+            except HakmemError:
+                if who.kind != "peer":  # a peer may end under a tracer or valgrind; its times stand
+                    raise
         self._progress(total, total, "done")
         return run_id
 

@@ -73,6 +73,23 @@ class Failure:
     log: str
 
 
+@dataclass(frozen=True)
+class Entrant:
+    """Who took part in a run: what answered malloc under this name.
+
+    ``library`` is the preloaded file (None: the C library's malloc or the null allocator), ``hash`` a
+    variant's digest or the file's hash, ``version`` what a peer says of itself; ``environment`` is JSON.
+    """
+
+    run: str
+    variant: str
+    kind: str
+    library: str | None
+    hash: str | None
+    version: str | None
+    environment: str
+
+
 _TYPES = {
     "str": "TEXT NOT NULL",
     "str | None": "TEXT",
@@ -109,6 +126,7 @@ class Store:
                 )
                 self._db.execute(_table("rows", Result, "run, variant, label, round"))
                 self._db.execute(_table("failures", Failure, "run, variant"))
+                self._db.execute(_table("entrants", Entrant, "run, variant"))
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
         except (OSError, sqlite3.Error) as error:
             raise HakmemError(
@@ -149,6 +167,10 @@ class Store:
         """Keep why a contestant left the run."""
         self._insert("failures", asdict(failure))
 
+    def add_entrant(self, entrant: Entrant) -> None:
+        """Keep who takes part in a run."""
+        self._insert("entrants", asdict(entrant))
+
     def _insert(self, table: str, record: dict[str, Any]) -> None:
         marks = ", ".join("?" * len(record))
         try:
@@ -179,6 +201,11 @@ class Store:
         rows = self._db.execute("SELECT * FROM failures WHERE run = ? ORDER BY variant", (run,))
         return [Failure(**dict(row)) for row in rows]
 
+    def entrants(self, run: str) -> list[Entrant]:
+        """Who took part in a run, by name."""
+        rows = self._db.execute("SELECT * FROM entrants WHERE run = ? ORDER BY variant", (run,))
+        return [Entrant(**dict(row)) for row in rows]
+
     def results(self, run: str | None = None, variant: str | None = None) -> list[Result]:
         """Rows of one run (default: of all), in the order of measuring."""
         return list(self._results(run, variant))
@@ -191,7 +218,7 @@ class Store:
             yield Result(**dict(row))
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
-        """Rows of any SELECT over the tables runs, rows and failures."""
+        """Rows of any SELECT over the tables runs, rows, entrants and failures."""
         try:
             return [dict(row) for row in self._db.execute(sql, list(values))]
         except sqlite3.Error as error:
