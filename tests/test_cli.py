@@ -241,7 +241,8 @@ def test_bench_and_pick_hand_their_options_over(monkeypatch: pytest.MonkeyPatch,
 
     for name in ("bench", "pick"):
         monkeypatch.setitem(sys.modules, f"hakmem.{name}", door(name))
-    call("bench", "sll", "sfc", "--suite", "quick", "--rounds", "3", "--seed", "7", "--export", "rows.csv")
+    run = ("--suite", "quick", "--rounds", "3", "--seed", "7", "--export", "rows.csv")
+    call("bench", "sll", "sfc", *run, "--peers", "--peer", "a=glibc", "--peer", "b=glibc", "--html", "b.html")
     call("pick", "--quick", "--no-programs", "--out", str(tmp_path), "--html", "page.html", "--fresh", code=3)
     assert seen == [
         (
@@ -254,6 +255,9 @@ def test_bench_and_pick_hand_their_options_over(monkeypatch: pytest.MonkeyPatch,
                 "as_json": False,
                 "export": Path("rows.csv"),
                 "instructions": False,
+                "with_peers": True,
+                "peers": ["a=glibc", "b=glibc"],
+                "html": Path("b.html"),
             },
         ),
         (

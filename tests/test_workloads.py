@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import fake_peer
 from hakmem import build, workloads
 from hakmem.errors import UnknownNameError
 from hakmem.workloads import SUITES, Row
@@ -73,6 +74,47 @@ def test_every_workload_runs_and_reports(runner: Path, workload: str, allocator:
     assert row["served"]["sampled"] > 0
     assert row["served"]["owned"] == (row["served"]["sampled"] if allocator == "null" else 0)
     assert row["startup_ns"] > 0 and row["peak_rss_kib"] >= row["harness_kib"]
+
+
+def test_the_suite_of_rivals_has_the_rows_on_which_the_field_is_compared() -> None:
+    rows = {row.label: row for row in SUITES["rivals"]}
+    assert len(rows) == 30
+    shape = {label: (row.workload, dict(row.params)) for label, row in rows.items()}
+    assert shape["lifo 16 B, 100 live"] == ("lifo", {"size": 16, "live": 100})
+    for order in ("random_free", "interleaved", "long_lived"):
+        assert shape[f"{order} 16 B, 10000 live"] == (order, {"size": 16, "live": 10_000})
+    for slots in (256, 8192, 1_000_000):
+        assert ("random_mixed", slots) in {(name, p.get("working_set")) for name, p in shape.values()}
+    sizes = [p["size"] for name, p in shape.values() if name == "fixed"]
+    assert sizes == [128, 256, 512, 1024]
+    assert [row.threads for row in rows.values() if row.workload == "larson"] == [1, 2, 4]
+    assert {"burst", "mid", "large", "calloc", "realloc_grow", "realloc_step", "producer_consumer"} <= {
+        row.workload for row in rows.values()
+    }
+
+
+@pytest.fixture(scope="session")
+def counting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fake_peer.build(tmp_path_factory.mktemp("counting") / "libcounting.so", "counting")
+
+
+@pytest.mark.parametrize("workload", sorted({row.workload for row in SUITES["rivals"]}))
+def test_a_workload_frees_what_it_allocates(runner: Path, counting: Path, workload: str) -> None:
+    def alive(passes: int) -> int:
+        done = subprocess.run(
+            [str(runner), "--workload", workload, "--passes", str(passes)],
+            env={"LD_PRELOAD": str(counting)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        assert json.loads(done.stdout)["served"]["malloc"] == str(counting)
+        return int(done.stderr.split()[0])
+
+    few = alive(1)
+    assert 0 <= few < 20, "what is alive at the end is the C++ library's own"
+    assert alive(3) == few
 
 
 def test_parameters_are_printed_back_resolved(runner: Path) -> None:

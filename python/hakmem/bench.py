@@ -24,9 +24,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from . import __version__, callgrind, sources, spec, stats
+from . import __version__, callgrind, rivals, rivals_report, sources, spec, stats
 from . import build as builds
 from . import peers as others
+from . import report as report_page
 from . import workloads as workload_rows
 from .build import BuildFailure, Built
 from .errors import HakmemError
@@ -488,10 +489,14 @@ def cli_bench(
     as_json: bool = False,
     export: Path | None = None,
     instructions: bool = False,
+    with_peers: bool = False,
+    peers: Sequence[str] = (),
+    html: Path | None = None,
 ) -> int:
-    """Race variants against libc and print medians with intervals; what `hakmem bench` does.
+    """Race variants against libc and peers, and print medians with intervals; what `hakmem bench` does.
 
-    Returns the exit code: 0, 1 when a variant failed, 130 when Ctrl-C stopped it (rows are kept).
+    ``with_peers`` adds those that are found, ``peers`` those of ``--peer``. Returns the exit code: 0, 1 when
+    a contestant failed, 130 when Ctrl-C stopped it (rows are kept).
     """
     from rich.console import Console
     from rich.progress import (
@@ -520,12 +525,14 @@ def cli_bench(
         def show(done: int, total: int, text: str) -> None:
             bar.update(task, completed=done, total=total or None, description=text)
 
+        taken = [builds.variant(name).name for name in names]
+        raced = chosen_peers(with_peers, peers, taken, errors.print)
         built = builds.build(names, progress=show)
         for item in built.values():
             if isinstance(item, BuildFailure):
                 raise HakmemError(f"variant {item.name} did not build: {item.message}")
         variants = [contestant(item) for item in built.values() if isinstance(item, Built)]
-        contestants, twins = with_twins([libc(), null(), *variants])
+        contestants, twins = with_twins([libc(), null(), *variants, *raced])
         with default_store() as store:
             complete = is_complete(contestants, rows, rounds, seed, store)
             try:
@@ -548,17 +555,78 @@ def cli_bench(
                 )
                 return 130
             results, failures = store.results(run_id), store.failures(run_id)
+            entrants = store.entrants(run_id)
             if export:
                 store.export(export, run_id)
+    compared = _compare(contestants, results, failures, rows)
     if as_json:
-        sys.stdout.write(json.dumps(_report(run_id, results, failures, rows, twins), indent=1) + "\n")
+        report = _report(run_id, results, failures, rows, twins)
+        report["entrants"] = [vars(entrant) for entrant in entrants]
+        report["against_rivals"] = compared.as_json() if compared else None
+        sys.stdout.write(json.dumps(report, indent=1) + "\n")
+    elif raced and compared:
+        rivals_report.print_comparison(Console(), compared)
+        _print_noise(Console(), results, rows, twins)
     else:
         _print(Console(), results, rows, twins)
+    if html and not compared:
+        errors.print("no page: there is no round that every contestant has", style="red")
+    elif html and compared:
+        report_page.write_text(rivals_report.page(compared, entrants, failures, machine()), html)
+        errors.print(f"page: {html}", markup=False)
     for failure in failures:
-        errors.print(f"error: {failure.variant} failed on {failure.label}: {failure.reason}", markup=False)
-        if failure.log:
+        line = f"error: {failure.variant} failed on {failure.label}: {failure.reason}"
+        errors.print(line, markup=False, style="red")
+        if failure.log and failure.variant not in {item.name for item in raced}:
             errors.print(failure.log, markup=False)
     return 1 if failures else 0
+
+
+def chosen_peers(
+    found: bool, given: Sequence[str], variants: Sequence[str], say: Callable[[str], object]
+) -> list[Contestant]:
+    """The peers of a race as contestants; says which known ones are not on this machine.
+
+    A name that a variant or another contestant has is one line.
+    """
+    here, missing = others.found() if found else ([], [])
+    for item in missing:
+        say(f"peer {item.name} is not on this machine: apt-get install {item.package}")
+    taken = ["libc", "null", *variants, *(item.name for item in here)]
+    return [peer(item) for item in [*here, *others.given(given, taken)]]
+
+
+def machine() -> dict[str, str]:
+    """Where and of what is measured: processor, kernel, C library, compiler, flags and commit, by name."""
+    tools = builds.toolchain()
+    return {
+        "processor": cpu_model(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "C library": " ".join(platform.libc_ver()),
+        "compiler": tools.compiler_id,
+        "flags": tools.flags,
+        "commit": commit(),
+    }
+
+
+def _compare(
+    contestants: Sequence[Contestant],
+    results: Sequence[Result],
+    failures: Sequence[Failure],
+    rows: Sequence[Row],
+) -> rivals.Comparison | None:
+    """Those that ran every row, against libc and the peers."""
+    left = {failure.variant for failure in failures}
+    names = {
+        kind: [
+            who.name
+            for who in contestants
+            if who.kind == kind and who.name not in left and not who.name.endswith(TWIN)
+        ]
+        for kind in ("variant", "libc", "peer")
+    }
+    labels = [row.label for row in rows]
+    return rivals.compare(stats.cells(results), names["variant"], names["libc"] + names["peer"], labels)
 
 
 def _report(
@@ -629,7 +697,13 @@ def _print(console: Any, results: Sequence[Result], rows: Sequence[Row], twins: 
                 f"{mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f})",
                 highlight=False,
             )
-    floor = stats.noise_floor(found, twins, labels)
+    _print_noise(console, results, rows, twins)
+
+
+def _print_noise(
+    console: Any, results: Sequence[Result], rows: Sequence[Row], twins: Mapping[str, str]
+) -> None:
+    floor = stats.noise_floor(stats.cells(results), twins, [row.label for row in rows])
     console.print(
         f"noise: the same allocator under two names differs by up to {floor:.1%} in a row", highlight=False
     )

@@ -81,6 +81,9 @@ PeerOption = Annotated[
         "--peer", metavar="NAME=PATH[,VAR=VALUE...]", help="Add an allocator of others; PATH may be glibc"
     ),
 ]
+PeersOption = Annotated[
+    bool, typer.Option("--peers", help="Race the allocators of others that are on this machine too")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
 JobsOption = Annotated[
     int | None, typer.Option("--jobs", "-j", min=1, help="Parallel compilations [default: processors]")
@@ -364,6 +367,11 @@ def bench(
     instructions: Annotated[
         bool, typer.Option("--instructions", help="Count instructions per operation too")
     ] = False,
+    with_peers: PeersOption = False,
+    given: PeerOption = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with the heat map here")
+    ] = None,
 ) -> None:
     """Race variants (default: unified) against libc on workloads and print medians with intervals."""
     _delegate(
@@ -375,6 +383,9 @@ def bench(
         as_json=as_json,
         export=export,
         instructions=instructions,
+        with_peers=with_peers,
+        peers=given or [],
+        html=html,
     )
 
 

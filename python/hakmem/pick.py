@@ -752,15 +752,7 @@ class BenchRacer:
 
     def machine(self) -> Mapping[str, str]:
         """Where and of what this was measured; see `Racer`."""
-        tools = builds.toolchain()
-        return {
-            "processor": bench.cpu_model(),
-            "kernel": f"{platform.system()} {platform.release()}",
-            "C library": " ".join(platform.libc_ver()),
-            "compiler": tools.compiler_id,
-            "flags": tools.flags,
-            "commit": bench.commit(),
-        }
+        return bench.machine()
 
 
 def _contestant(name: str, built: Built | None) -> bench.Contestant:

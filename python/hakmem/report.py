@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -27,24 +27,34 @@ Figure = dict[str, Any]
 
 def page(outcome: Outcome) -> str:
     """The whole page as text."""
-    from plotly.offline import get_plotlyjs
-
     figures = {
         "ranking": _ranking(outcome),
         "cells": _heat_map(outcome),
         "memory": _scatter(outcome),
         "sizes": _sizes(outcome),
     }
+    return assemble("hakmem pick", _body(outcome), figures)
+
+
+def assemble(title: str, body: str, figures: Mapping[str, Figure]) -> str:
+    """A page from its title, its HTML and its pictures by the id of their places in it."""
+    from plotly.offline import get_plotlyjs
+
     template = Template(_TEMPLATE.read_text(encoding="utf-8"))
     text = json.dumps(figures, separators=(",", ":")).replace("<", "\\u003c")
-    return template.substitute(body=_body(outcome), plotly=get_plotlyjs(), figures=text)
+    return template.substitute(title=html.escape(title), body=body, plotly=get_plotlyjs(), figures=text)
 
 
 def write(outcome: Outcome, path: Path) -> Path:
     """Write the page; a place that cannot be written is one line."""
+    return write_text(page(outcome), path)
+
+
+def write_text(text: str, path: Path) -> Path:
+    """Write a page's text; a place that cannot be written is one line."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page(outcome), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise HakmemError(f"{path}: the page cannot be written: {error.strerror or error}") from error
     return path
@@ -79,7 +89,7 @@ def _body(outcome: Outcome) -> str:
             f'<p class="eyebrow">hakmem pick, {html.escape(outcome.started)}</p>',
             f"<h1>{html.escape(outcome.verdict)}</h1>",
             _facts(outcome),
-            _figure_section(
+            figure_section(
                 "Ranking",
                 "ranking",
                 "Geometric mean over all rows of the time relative to libc's, with 95 % bootstrap intervals "
@@ -88,21 +98,21 @@ def _body(outcome: Outcome) -> str:
                 "and rest on few, short runs.",
             ),
             _ranking_table(outcome),
-            _figure_section(
+            figure_section(
                 "Workloads and variants",
                 "cells",
                 "Time relative to libc's on each row, median of paired ratios. Blue is faster, "
                 "red is slower; the colour ends at a factor of four. Variants in order of the ranking.",
                 wide=True,
             ),
-            _figure_section(
+            figure_section(
                 "Time against memory",
                 "memory",
                 "Each variant's time and peak RSS relative to libc's, geometric means. "
                 "Lower left is better in both.",
             ),
             _costs_table(outcome),
-            _figure_section(
+            figure_section(
                 "Sizes that the workloads ask for",
                 "sizes",
                 "Share of a row's allocations by size. A size column holds requests up to that many bytes.",
@@ -114,7 +124,8 @@ def _body(outcome: Outcome) -> str:
     )
 
 
-def _figure_section(title: str, name: str, text: str, wide: bool = False) -> str:
+def figure_section(title: str, name: str, text: str, wide: bool = False) -> str:
+    """A section with the place of a picture; a wide one may be scrolled sideways."""
     plot = f'<div id="{name}" class="plot"></div>'
     if wide:
         plot = f'<div class="scroll">{plot}</div>'
@@ -142,7 +153,7 @@ def _facts(outcome: Outcome) -> str:
     )
 
 
-def _table(head: Iterable[tuple[str, str]], rows: Iterable[tuple[str, list[str]]]) -> str:
+def table(head: Iterable[tuple[str, str]], rows: Iterable[tuple[str, list[str]]]) -> str:
     """``head``: text and class of each column; ``rows``: class of the row and its cells as HTML."""
     columns = list(head)
     top = "".join(f'<th class="{kind}">{html.escape(text)}</th>' for text, kind in columns)
@@ -170,7 +181,7 @@ def _remark(outcome: Outcome, item: VariantOutcome) -> str:
     return "; ".join(part for part in (place, item.reason) if part)
 
 
-def _titled(ratio: Ratio | None) -> str:
+def titled(ratio: Ratio | None) -> str:
     """A ratio as HTML, its interval on pointing at it."""
     return f'<span title="{ratio_text(ratio)}">{ratio.value:.2f}</span>' if ratio else ""
 
@@ -189,7 +200,7 @@ def _ranking_table(outcome: Outcome) -> str:
                     f"<code>{html.escape(item.name)}</code>",
                     html.escape(item.status),
                     ratio_text(item.score),
-                    *[_titled(item.programs.get(name)) for name in programs],
+                    *[titled(item.programs.get(name)) for name in programs],
                     f'<span title="at most {html.escape(item.worst_memory)}">{item.memory:.2f}</span>'
                     if item.memory
                     else "",
@@ -199,11 +210,12 @@ def _ranking_table(outcome: Outcome) -> str:
         )
     return (
         "<section><h2>Every variant</h2><p>Time, programs and memory are relative to libc's; memory is the "
-        f"geometric mean of peak RSS over the rows.</p>{_table(head, rows)}</section>"
+        f"geometric mean of peak RSS over the rows.</p>{table(head, rows)}</section>"
     )
 
 
-def _cost(value: float | None, unit: str) -> str:
+def cost(value: float | None, unit: str) -> str:
+    """A cost in ns or s as text, or nothing."""
     if value is None:
         return ""
     return f"{value:.3f}" if unit == "s" else f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
@@ -223,12 +235,12 @@ def _costs_table(outcome: Outcome) -> str:
                 "",
                 [
                     html.escape(row.label) + (", s" if row.unit == "s" else ""),
-                    _cost(row.null_cost, row.unit),
-                    _cost(row.libc_cost, row.unit),
-                    _cost(less, row.unit),
-                    _cost(cell.cost, row.unit) if cell else "",
-                    _cost(cell.less_null, row.unit) if cell else "",
-                    _titled(cell.ratio) if cell else "",
+                    cost(row.null_cost, row.unit),
+                    cost(row.libc_cost, row.unit),
+                    cost(less, row.unit),
+                    cost(cell.cost, row.unit) if cell else "",
+                    cost(cell.less_null, row.unit) if cell else "",
+                    titled(cell.ratio) if cell else "",
                     f"{100 * cell.spread:.1f} %" if cell else "",
                     f"{cell.peak_rss_kib / 1024:.1f}" if cell else "",
                     f"{row.libc_peak_rss_kib / 1024:.1f}",
@@ -238,7 +250,7 @@ def _costs_table(outcome: Outcome) -> str:
     return (
         "<section><h2>Time, and the time less the null row</h2><p>The null allocator hands out one "
         "buffer: its row is the cost of the loop and of the calls alone. What an allocator can change is "
-        f"the time less that row. ns per operation; programs in seconds.</p>{_table(head, rows)}</section>"
+        f"the time less that row. ns per operation; programs in seconds.</p>{table(head, rows)}</section>"
     )
 
 
@@ -259,7 +271,7 @@ def _policies_table(outcome: Outcome) -> str:
                 ],
             )
         )
-    return f"<section><h2>Policy sets</h2>{_table(head, rows)}</section>"
+    return f"<section><h2>Policy sets</h2>{table(head, rows)}</section>"
 
 
 def _method(outcome: Outcome) -> str:
@@ -274,7 +286,7 @@ def _method(outcome: Outcome) -> str:
     plan = "".join(f"<li>{html.escape(line)}</li>" for line in outcome.plan)
     gates = "".join(f"<li>{html.escape(line)}</li>" for line in outcome.gates)
     return (
-        f"<section><h2>Machine and method</h2>{_table([('what', ''), ('value', 'w')], rows)}"
+        f"<section><h2>Machine and method</h2>{table([('what', ''), ('value', 'w')], rows)}"
         f"<details open><summary>Plan</summary><ul>{plan}</ul></details>"
         f"<details open><summary>Gates</summary><ul>{gates}</ul></details></section>"
     )
@@ -398,30 +410,40 @@ def _ranking(outcome: Outcome) -> Figure:
 
 def _heat_map(outcome: Outcome) -> Figure:
     names = [item.name for item in _ordered(outcome) if any(item.name in row.cells for row in outcome.rows)]
-    values: list[list[float | None]] = []
-    texts: list[list[str]] = []
-    hover: list[list[str]] = []
-    for row in outcome.rows:
-        cells = [row.cells.get(name) for name in names]
-        values.append(
-            [max(-_CLIP, min(_CLIP, math.log2(cell.ratio.value))) if cell else None for cell in cells]
-        )
-        texts.append([f"{cell.ratio.value:.2f}" if cell else "" for cell in cells])
-        hover.append(
-            [
-                f"{row.label}, {name}<br>{ratio_text(cell.ratio)} of libc's time<br>"
-                f"{_cost(cell.cost, row.unit)} {row.unit}, {cell.rounds} rounds ({cell.stage})"
-                if cell
-                else ""
-                for name, cell in zip(names, cells, strict=True)
-            ]
-        )
+    hover = [
+        [
+            f"{row.label}, {name}<br>{ratio_text(cell.ratio)} of libc's time<br>"
+            f"{cost(cell.cost, row.unit)} {row.unit}, {cell.rounds} rounds ({cell.stage})"
+            if (cell := row.cells.get(name))
+            else ""
+            for name in names
+        ]
+        for row in outcome.rows
+    ]
+    ratios = [
+        [cell.ratio.value if (cell := row.cells.get(name)) else None for name in names]
+        for row in outcome.rows
+    ]
+    return heat_map(names, [row.label for row in outcome.rows], ratios, hover)
+
+
+def heat_map(
+    names: Sequence[str],
+    labels: Sequence[str],
+    ratios: Sequence[Sequence[float | None]],
+    hover: Sequence[Sequence[str]],
+) -> Figure:
+    """Ratios by row and contestant: blue below 1, red above, the colour ending at a factor of four."""
+    values = [
+        [None if one is None else max(-_CLIP, min(_CLIP, math.log2(one))) for one in line] for line in ratios
+    ]
+    texts = [["" if one is None else f"{one:.2f}" for one in line] for line in ratios]
     ticks = [0.25, 0.5, 1, 2, 4]
     data: list[Figure] = [
         {
             "type": "heatmap",
-            "x": names,
-            "y": [row.label for row in outcome.rows],
+            "x": list(names),
+            "y": list(labels),
             "z": values,
             "text": texts,
             "texttemplate": "%{text}",
@@ -454,7 +476,7 @@ def _heat_map(outcome: Outcome) -> Figure:
         }
     ]
     layout = {
-        "height": 220 + _ROW_PX * len(outcome.rows),
+        "height": 220 + _ROW_PX * len(labels),
         "width": max(640, 220 + 40 * len(names)),
         "margin": {"l": 10, "r": 10, "t": 10, "b": 60},
         "xaxis": _axis(type="category", tickangle=-60, side="top"),

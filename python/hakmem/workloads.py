@@ -80,6 +80,8 @@ _MID = Row("mid 4-256 KiB", "mid")
 _LARGE = Row("large 256 KiB-4 MiB", "large")
 _PRODUCER = Row("producer/consumer 16-256 B", "producer_consumer")
 _STARTUP = Row("startup", "startup")
+# Between what a cache holds and what it does not: steps for the whole working set.
+_MIXED_100K = Row("random_mixed, 100 k slots", "random_mixed", {"working_set": 100_000})
 
 SUITES: dict[str, list[Row]] = {
     "default": [
@@ -112,6 +114,21 @@ SUITES: dict[str, list[Row]] = {
     ],
     "pattern16": list(_PATTERN),
     "random_mixed": list(_MIXED),
+    # The rows on which allocators of the field are compared (docs/peers.md).
+    "rivals": [
+        *_PATTERN,
+        *_MIXED[:-1],
+        _MIXED_100K,
+        _MIXED[-1],
+        *_FIXED,
+        _BURST,
+        _MID,
+        _LARGE,
+        _CALLOC,
+        *_REALLOC,
+        *_LARSON,
+        _PRODUCER,
+    ],
 }
 
 
