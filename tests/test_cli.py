@@ -243,7 +243,8 @@ def test_bench_and_pick_hand_their_options_over(monkeypatch: pytest.MonkeyPatch,
         monkeypatch.setitem(sys.modules, f"hakmem.{name}", door(name))
     run = ("--suite", "quick", "--rounds", "3", "--seed", "7", "--export", "rows.csv")
     call("bench", "sll", "sfc", *run, "--peers", "--peer", "a=glibc", "--peer", "b=glibc", "--html", "b.html")
-    call("pick", "--quick", "--no-programs", "--out", str(tmp_path), "--html", "page.html", "--fresh", code=3)
+    quick = ("--quick", "--no-programs", "--fresh", "--peer", "c=glibc")
+    call("pick", *quick, "--out", str(tmp_path), "--html", "page.html", code=3)
     assert seen == [
         (
             "bench",
@@ -272,6 +273,8 @@ def test_bench_and_pick_hand_their_options_over(monkeypatch: pytest.MonkeyPatch,
                 "html": Path("page.html"),
                 "programs": False,
                 "fresh": True,
+                "with_peers": False,
+                "peers": ["c=glibc"],
             },
         ),
     ]

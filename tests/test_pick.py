@@ -199,6 +199,56 @@ def test_both_plans_name_suites_that_exist(quick: bool) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------
+# Peers
+
+PEERS = [bench.Contestant(name, None, {"KNOB": name}, kind="peer") for name in ("je", "mi")]
+
+
+def test_peers_race_in_the_final_for_reference_and_cannot_win() -> None:
+    racer = SyntheticRacer({"unified": 0.6, "mi": 0.4, "je": 0.8})
+    outcome = pick.pick(["unified"], racer=racer, plan=PLAN, peers=PEERS)
+    fields = {stage: names for stage, _, names in racer.asked}
+    assert set(fields["first heat"]) == {"libc", "unified"}
+    assert set(fields["final"]) == {"libc", "libc#2", "je", "mi", "null", "unified"}
+    assert set(fields["programs"]) == {"libc", "libc#2", "je", "mi", "unified"}
+    assert outcome.winner == "unified" and [item.name for item in outcome.variants] == ["unified"]
+    assert outcome.peers == ["mi", "je"] and set(outcome.reference) == {"libc#2", "je", "mi"}
+    assert all({"je", "mi"} <= set(row.cells) for row in outcome.rows)
+    assert re.search(r"; the best peer, mi, takes 0\.\d+ of libc's time \(.*\)\.$", outcome.verdict)
+    assert any("with the peers je, mi, on the rows" in line for line in outcome.plan)
+
+
+def test_a_peer_that_fails_leaves_and_the_others_go_on() -> None:
+    racer = SyntheticRacer({"unified": 0.6, "mi": 0.4}, crashes={"mi": "final"})
+    outcome = pick.pick(["unified"], racer=racer, plan=PLAN, peers=PEERS)
+    assert outcome.winner == "unified" and outcome.peers == ["je"]
+    assert outcome.peer_failures == {"mi": "final: app: ended by SIGSEGV"}
+    assert all("mi" not in row.cells for row in outcome.rows)
+    assert len({tuple(names) for stage, _, names in racer.asked if stage == "final"}) == 1
+
+
+def test_a_program_that_a_peer_does_not_serve_drops_the_peer_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    knobs: list[object] = []
+
+    def run(
+        program: programs.Program, preload: Path | None = None, environment: object = None, cpu: int = 0
+    ) -> programs.ProgramRun:
+        knobs.append(environment)
+        if environment == {"KNOB": "je"}:
+            raise programs.NotServedError("cpython: is not mapped")
+        return programs.ProgramRun(program.name, 0.5, 0.4, 0.1, 20000, "1\ndone\n", (), 9000, 10, 0)
+
+    monkeypatch.setattr(programs, "run", run)
+    with bench.default_store() as store:
+        journal = pick._Journal.open(PLAN, {}, 42, fresh=False)
+        racer = pick.BenchRacer(store, [programs.cpython()], 42, journal, lambda *_: None, PEERS)
+        race = racer.programs(2, {"libc": None, "je": None, "mi": None})
+    assert race.failures == {"je": "cpython: cpython: is not mapped"}
+    assert sorted(result.variant for result in race.results) == ["libc", "libc", "mi", "mi"]
+    assert {"KNOB": "mi"} in knobs and {result.kind for result in race.results} == {"libc", "peer"}
+
+
+# ----------------------------------------------------------------------------------------------------
 # Resuming
 
 
@@ -300,6 +350,23 @@ def test_the_command_writes_the_page_the_json_and_the_winner(
     assert json.loads(page.with_suffix(".json").read_text())["verdict"] == outcome.verdict
     assert page.read_text().startswith("<!doctype html>")
     assert (tmp_path / "winner" / "libhakmem_unified.so").is_file()
+
+
+def test_the_command_takes_peers_and_names_one_that_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    racer = SyntheticRacer({"unified": 0.6}, crashes={"bad": "final"})
+    real = pick.pick
+    monkeypatch.setattr(
+        pick, "pick", lambda names, **options: real(names, racer=racer, plan=PLAN, peers=options["peers"])
+    )
+    given = ["bad=glibc,A=1", "good=glibc,MALLOC_ARENA_MAX=1"]
+    assert pick.cli_pick(["unified"], html=tmp_path / "page.html", peers=given) == 0
+    told = capsys.readouterr()
+    assert "error: peer bad left the race: final: app: ended by SIGSEGV" in told.err
+    assert re.search(r"^ ?good +peer +", told.out, re.MULTILINE)
+    with pytest.raises(HakmemError, match="got 'unified' for the second time"):
+        pick.cli_pick(["unified"], peers=["unified=glibc"])
 
 
 def test_ctrl_c_says_that_nothing_is_lost(

@@ -21,6 +21,7 @@ from hakmem.check import CheckResult
 from hakmem.errors import HakmemError
 from hakmem.outcome import Outcome
 from hakmem.pick import Plan, Stage
+from hakmem.stats import Ratio
 from synthetic import SyntheticRacer
 
 
@@ -123,6 +124,29 @@ def test_verdict_gates_plan_machine_and_policy_sets_are_in_the_text(page: str, o
         "libc less null",
     ):
         assert expected in text, expected
+
+
+def test_peers_are_in_every_picture_and_table_for_reference(outcome: Outcome) -> None:
+    score = Ratio(0.75, 0.7, 0.8)
+    with_peer = dataclasses.replace(
+        outcome,
+        reference={"mi": score, "libc#2": Ratio(1.0, 0.9, 1.1)},
+        peer_failures={"bad": "final: app: ended by SIGSEGV"},
+        rows=tuple(
+            dataclasses.replace(row, cells={**row.cells, "mi": row.cells["unified"]}) for row in outcome.rows
+        ),
+    )
+    page = report.page(with_peer)
+    drawn = figures(page)
+    assert drawn["cells"]["data"][0]["x"] == ["unified", "sll", "sfc", "mi"]
+    for name in ("ranking", "memory"):
+        (points,) = [data for data in drawn[name]["data"] if data["name"] == "peers"]
+        assert 0.75 in (points["x"][0], points["y"][0])
+    text = page[: page.index("<script>")]
+    assert "<code>mi</code>" in text and "final: app: ended by SIGSEGV" in text
+    shown = io.StringIO()
+    report.print_outcome(Console(width=300, file=shown), with_peer)
+    assert re.search(r"^ ?mi +peer +0\.750 \(0\.700 to 0\.800\) +\d", shown.getvalue(), re.MULTILINE)
 
 
 def test_text_from_outside_cannot_break_the_page(outcome: Outcome) -> None:

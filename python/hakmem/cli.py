@@ -416,6 +416,8 @@ def pick(
         bool, typer.Option("--no-programs", help="Leave the two real programs out")
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is already stored")] = False,
+    with_peers: PeersOption = False,
+    given: PeerOption = None,
 ) -> None:
     """Check every variant (default: all kept ones), race them, and name the fastest policy set."""
     _delegate(
@@ -429,6 +431,8 @@ def pick(
         html=html,
         programs=not no_programs,
         fresh=fresh,
+        with_peers=with_peers,
+        peers=given or [],
     )
 
 

@@ -80,6 +80,7 @@ class Outcome:
     """Everything a pick has to say. ``noise_floor`` is a share (0.02 = 2 %), times are seconds.
 
     ``reference`` holds the scores of contestants that are not candidates: libc again, peers.
+    ``peer_failures`` says of peers that left the race why they did.
     """
 
     verdict: str
@@ -98,6 +99,13 @@ class Outcome:
     variants: tuple[VariantOutcome, ...]
     rows: tuple[RowOutcome, ...]
     reference: Mapping[str, Ratio] = field(default_factory=dict)
+    peer_failures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def peers(self) -> list[str]:
+        """Peers that came through the final, the fastest first."""
+        names = [name for name in self.reference if "#" not in name]  # libc#2 is libc again
+        return sorted(names, key=lambda name: self.reference[name].value)
 
     def as_json(self) -> str:
         """The outcome as JSON text."""

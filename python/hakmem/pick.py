@@ -80,7 +80,7 @@ class Plan:
     final: Stage
     least_rounds: int
 
-    def lines(self, count: int, programs: Sequence[str]) -> tuple[str, ...]:
+    def lines(self, count: int, programs: Sequence[str], peers: Sequence[str] = ()) -> tuple[str, ...]:
         """The plan in plain sentences."""
         lines = [f"build {count} variants and run the behaviour suite over each (a pass is remembered)"]
         left = str(count)
@@ -88,7 +88,10 @@ class Plan:
             lines.append(f"{stage.line(f'{left} variants and libc')}; {stage.keep} at most go on")
             left = f"at most {stage.keep}"
         lines.append(
-            self.final.line(f"{left} variants, libc, libc again and the null allocator")
+            self.final.line(
+                f"{left} variants, libc, libc again and the null allocator"
+                + (f", with the peers {', '.join(peers)}," if peers else "")
+            )
             + f" at most, {self.least_rounds} at least, ending after {self.budget_s / 60:.0f} minutes in all"
         )
         if programs:
@@ -124,7 +127,7 @@ def plan_for(quick: bool, suite: str) -> Plan:
 class Racer(Protocol):
     """What runs the workloads: `BenchRacer` in earnest, a fake in tests.
 
-    A contestant's name maps to its build; `LIBC`, `LIBC_AGAIN` and `NULL` have none.
+    A contestant's name maps to its build; `LIBC`, `LIBC_AGAIN`, `NULL` and peers have none.
     """
 
     def race(self, stage: Stage, rounds: int, contestants: Mapping[str, Built | None]) -> Race:
@@ -161,6 +164,8 @@ class _Field:
     """How every variant stands while the race goes on: who is out and why, and each one's last stage."""
 
     built: dict[str, Built]
+    peers: tuple[str, ...] = ()
+    peers_out: dict[str, str] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
     reason: dict[str, str] = field(default_factory=dict)
     stage: dict[str, str] = field(default_factory=dict)
@@ -173,6 +178,9 @@ class _Field:
         self.status[name] = status
         self.reason[name] = reason
 
+    def peers_left(self) -> list[str]:
+        return [name for name in self.peers if name not in self.peers_out]
+
     def contestants(self, *more: str) -> dict[str, Built | None]:
         return {**dict.fromkeys(more), **{name: self.built[name] for name in self.alive()}}
 
@@ -181,6 +189,8 @@ class _Field:
         for name, reason in race.failures.items():
             if name in self.built:
                 self.drop(name, REJECTED, f"{stage.name}: {reason}")
+            elif name in self.peers:
+                self.peers_out[name] = f"{stage.name}: {reason}"
             elif name != NULL:
                 raise HakmemError(f"{name} could not be measured: {reason}")
         cells = stats.cells(race.results)
@@ -264,8 +274,9 @@ def _run_final(
     Returns its cells and the rounds done.
     """
     stage = plan.final
-    workload_field = entries.contestants(LIBC, LIBC_AGAIN, NULL)  # the same to the end: it names the run
-    program_field = entries.contestants(LIBC, LIBC_AGAIN)
+    others = (LIBC, LIBC_AGAIN, *entries.peers)
+    workload_field = entries.contestants(*others, NULL)  # the same to the end: it names the run
+    program_field = entries.contestants(*others)
     cells: stats.Cells = {}
     done, longest = 0, 0.0
     while entries.alive() and done < stage.rounds:
@@ -330,7 +341,7 @@ def _rows_of(
     where = [(name, stage, entries.cells[stage]) for name, stage in entries.stage.items()]
     if (LIBC_AGAIN, next(iter(_labels(cells, LIBC)), "")) in cells:
         final = next(stage for stage, found in entries.cells.items() if found is cells)
-        where.append((LIBC_AGAIN, final, cells))
+        where += [(name, final, cells) for name in (LIBC_AGAIN, *entries.peers_left())]
     rows = []
     for label in _labels(cells, LIBC):
         unit = _S if label in programs else _NS
@@ -415,13 +426,15 @@ def _verdict(
     floor: float,
     rows: int,
     rejected: int,
+    peers: Mapping[str, Ratio],
 ) -> str:
     if found.winner is None or best is None:
         return f"No variant passed the final: {rejected} were rejected by a gate, so libc stays."
     if not found.beats:
         return (
             f"Nothing beats libc here: the best, {found.winner}, takes {best.value:.3f} of libc's time "
-            f"({best.low:.3f} to {best.high:.3f}), and the noise floor is {100 * floor:.1f} %."
+            f"({best.low:.3f} to {best.high:.3f}), and the noise floor is {100 * floor:.1f} %"
+            f"{_best_peer(peers)}."
         )
     others = [name for name in found.tied if name != found.winner]
     tie = ""
@@ -431,7 +444,19 @@ def _verdict(
     whole = "".join(f"; {name} takes {ratio.value:.2f} of libc's time" for name, ratio in programs.items())
     return (
         f"{found.winner} is the fastest policy set here: {1 / best.value:.2f} times libc's throughput "
-        f"({1 / best.high:.2f} to {1 / best.low:.2f}) over {rows} rows{tie}{whole}."
+        f"({1 / best.high:.2f} to {1 / best.low:.2f}) over {rows} rows{tie}{whole}"
+        f"{_best_peer(peers)}."
+    )
+
+
+def _best_peer(peers: Mapping[str, Ratio]) -> str:
+    if not peers:
+        return ""
+    name = min(peers, key=lambda one: peers[one].value)
+    ratio = peers[name]
+    return (
+        f"; the best peer, {name}, takes {ratio.value:.3f} of libc's time "
+        f"({ratio.low:.3f} to {ratio.high:.3f})"
     )
 
 
@@ -444,6 +469,7 @@ def pick(
     programs: bool = True,
     fresh: bool = False,
     seed: int = 42,
+    peers: Sequence[bench.Contestant] = (),
     racer: Racer | None = None,
     plan: Plan | None = None,
     progress: Progress | None = None,
@@ -453,7 +479,8 @@ def pick(
 
     ``memory_budget`` is the peak RSS allowed on each row as a multiple of libc's, plus 2 MiB. ``announce``
     gets the plan before anything starts. A pick of the same variants that was interrupted within a day is
-    gone on with unless ``fresh``. Raises `HakmemError` when libc itself cannot be measured or a row was not
+    gone on with unless ``fresh``. ``peers`` race in the final, for reference: they cannot win, and one that
+    fails leaves it. Raises `HakmemError` when libc itself cannot be measured or a row was not
     served by the allocator it names.
     """
     start = time.monotonic()
@@ -463,12 +490,13 @@ def pick(
         workloads.suite(stage.suite)
     variants = [builds.variant(name) for name in names] if names else builds.kept_variants()
     chosen = real_programs.programs() if programs else []
-    lines = plan.lines(len(variants), [program.what for program in chosen])
+    peer_names = tuple(peer.name for peer in peers)
+    lines = plan.lines(len(variants), [program.what for program in chosen], peer_names)
     if announce:
         announce(lines)
     built, problems = _build_all(variants, say)
     problems |= _check_all(built, say)
-    entries = _Field(built)
+    entries = _Field(built, peer_names)
     for name, problem in problems.items():
         entries.drop(name, REJECTED, problem)
     judge = _Judge(variants, entries, [program.name for program in chosen], memory_budget, seed, start)
@@ -487,7 +515,7 @@ def pick(
         return run(racer)
     with bench.default_store() as store:
         journal = _Journal.open(plan, built, seed, fresh)
-        outcome = run(BenchRacer(store, chosen, seed, journal, say))
+        outcome = run(BenchRacer(store, chosen, seed, journal, say, peers))
         journal.finish()
         return outcome
 
@@ -514,7 +542,12 @@ class _Judge:
         floor = ranking.noise_floor(cells, {LIBC_AGAIN: LIBC}, labels)
         found = ranking.decide(cells, finalists, LIBC, floor, labels)
         score = stats.geometric_mean(cells, found.winner, LIBC, labels) if found.winner else None
-        again = stats.geometric_mean(cells, LIBC_AGAIN, LIBC, labels)
+        others = {
+            name: ratio
+            for name in (LIBC_AGAIN, *entries.peers_left())
+            if (ratio := stats.geometric_mean(cells, name, LIBC, labels))
+        }
+        peers = {name: ratio for name, ratio in others.items() if name != LIBC_AGAIN}
         ratios = {
             label: stats.ratio(cells, found.winner or LIBC, LIBC, label)
             for label in labels
@@ -525,7 +558,7 @@ class _Judge:
         shown = cells or next(reversed(entries.cells.values()), {})
         digests = {name: item.digest for name, item in entries.built.items()}
         return Outcome(
-            verdict=_verdict(found, score, whole, floor, len(labels), rejected),
+            verdict=_verdict(found, score, whole, floor, len(labels), rejected, peers),
             winner=found.winner if found.beats else None,
             beats_libc=found.beats,
             fastest=found.fastest,
@@ -544,7 +577,8 @@ class _Judge:
                 for item in self.variants
             ),
             rows=_rows_of(entries, shown, racer.meanings(), self.programs),
-            reference={LIBC_AGAIN: again} if again else {},
+            reference=others,
+            peer_failures=dict(entries.peers_out),
         )
 
 
@@ -644,7 +678,9 @@ class BenchRacer:
         seed: int,
         journal: _Journal,
         say: Progress,
+        peers: Sequence[bench.Contestant] = (),
     ) -> None:
+        self._peers = {peer.name: peer for peer in peers}
         self._store = store
         self._programs = programs
         self._seed = seed
@@ -655,7 +691,7 @@ class BenchRacer:
     def race(self, stage: Stage, rounds: int, contestants: Mapping[str, Built | None]) -> Race:
         """Run the stage's rows; see `Racer`."""
         run = bench.run(
-            [_contestant(name, built) for name, built in contestants.items()],
+            [self._contestant(name, built) for name, built in contestants.items()],
             workloads.suite(stage.suite),
             rounds,
             self._seed,
@@ -669,9 +705,10 @@ class BenchRacer:
 
     def programs(self, rounds: int, contestants: Mapping[str, Built | None]) -> Race:
         """Run the real programs; see `Racer`."""
+        known = {name: self._contestant(name, built) for name, built in contestants.items()}
         plan = {
             "programs": [[program.name, *program.command] for program in self._programs],
-            "contestants": [[name, built.digest if built else None] for name, built in contestants.items()],
+            "contestants": [[who.name, who.digest, dict(who.env)] for who in known.values()],
             "seed": self._seed,
             "cpu": bench.cpu_model(),
             "kernel": platform.release(),
@@ -685,13 +722,20 @@ class BenchRacer:
                     continue
                 self._say(index, rounds, f"round {index + 1}: {program.name}: {name}")
                 try:
-                    self._store.add(self._measure(run, index, program, _contestant(name, contestants[name])))
-                except real_programs.NotServedError:
-                    raise
+                    self._store.add(self._measure(run, index, program, known[name]))
                 except real_programs.ProgramError as error:
+                    if isinstance(error, real_programs.NotServedError) and name not in self._peers:
+                        raise
                     failed.add(name)
                     self._store.add_failure(Failure(run, name, program.name, index, str(error), ""))
         return self._kept(run)
+
+    def _contestant(self, name: str, built: Built | None) -> bench.Contestant:
+        if built:
+            return bench.contestant(built)
+        if name in self._peers:
+            return self._peers[name]
+        return bench.null() if name == NULL else replace(bench.libc(), name=name)
 
     def _order(self, index: int, names: list[str]) -> list[tuple[real_programs.Program, str]]:
         draw = random.Random(f"{self._seed}:programs:{index}")
@@ -704,7 +748,7 @@ class BenchRacer:
         cpu = int(bench.pinning(1))
         if program.name not in self._reference:
             self._reference[program.name] = real_programs.run(program, cpu=cpu).output
-        measured = real_programs.run(program, who.preload, cpu=cpu)
+        measured = real_programs.run(program, who.preload, environment=who.env, cpu=cpu)
         real_programs.same_output(measured, self._reference[program.name])
         tools = builds.toolchain()
         return Result(
@@ -755,12 +799,6 @@ class BenchRacer:
         return bench.machine()
 
 
-def _contestant(name: str, built: Built | None) -> bench.Contestant:
-    if built:
-        return bench.contestant(built)
-    return bench.null() if name == NULL else replace(bench.libc(), name=name)
-
-
 # ----------------------------------------------------------------------------------------------------
 # Command line
 
@@ -775,6 +813,8 @@ def cli_pick(
     html: Path | None = None,
     programs: bool = True,
     fresh: bool = False,
+    with_peers: bool = False,
+    peers: Sequence[str] = (),
 ) -> int:
     """What ``hakmem pick`` does: 0 when there is an answer (also "nothing beats libc"), 130 after Ctrl-C."""
     from rich.console import Console
@@ -797,6 +837,8 @@ def cli_pick(
         for line in lines:
             errors.print(f"  {line}", markup=False)
 
+    variants = [builds.variant(name) for name in names] if names else builds.kept_variants()
+    raced = bench.chosen_peers(with_peers, peers, [item.name for item in variants], errors.print)
     try:
         with Bar(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
             task = bar.add_task("building", total=None)
@@ -811,6 +853,7 @@ def cli_pick(
                 memory_budget=memory_budget,
                 programs=programs,
                 fresh=fresh,
+                peers=raced,
                 progress=show,
                 announce=announce,
             )
@@ -824,6 +867,8 @@ def cli_pick(
     else:
         report.print_outcome(Console(), outcome)
         errors.print(f"page: {page}", markup=False)
+    for name, reason in outcome.peer_failures.items():
+        errors.print(f"error: peer {name} left the race: {reason}", markup=False, style="red")
     if out:
         if outcome.winner:
             for path in take_away(builds.build_one(outcome.winner), out):

@@ -74,6 +74,11 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
         cells += [f"{item.memory:.2f}" if item.memory else "", _remark(outcome, item)]
         style = "bold green" if item.name == outcome.winner else "" if item.status == FINALIST else "dim"
         table.add_row(*map(escape, cells), style=style)
+    for name in outcome.peers:
+        ratios = [_peer_program(outcome, name, program) for program in programs]
+        cells = [name, "peer", ratio_text(outcome.reference[name])]
+        cells += [f"{ratio.value:.2f}" if ratio else "" for ratio in ratios]
+        table.add_row(*map(escape, [*cells, f"{_peer_memory(outcome, name):.2f}", ""]), style="cyan")
     console.print(table)
     console.print(f"noise floor {100 * outcome.noise_floor:.1f} %; {outcome.memory_rule}", style="dim")
     console.print(outcome.verdict, style="bold", markup=False, highlight=False)
@@ -176,6 +181,20 @@ def ratio_text(ratio: Ratio | None) -> str:
     return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
 
 
+def _peer_program(outcome: Outcome, name: str, program: str) -> Ratio | None:
+    return next(
+        (row.cells[name].ratio for row in outcome.rows if row.label == program and name in row.cells), None
+    )
+
+
+def _peer_memory(outcome: Outcome, name: str) -> float:
+    """Geometric mean over the rows of a peer's peak RSS to libc's."""
+    shares = [
+        row.cells[name].peak_rss_kib / row.libc_peak_rss_kib for row in outcome.rows if name in row.cells
+    ]
+    return math.exp(sum(map(math.log, shares)) / len(shares))
+
+
 def _remark(outcome: Outcome, item: VariantOutcome) -> str:
     place = "the pick" if item.name == outcome.winner else "tied with the fastest" if item.tied else ""
     return "; ".join(part for part in (place, item.reason) if part)
@@ -208,6 +227,14 @@ def _ranking_table(outcome: Outcome) -> str:
                 ],
             )
         )
+    for name in outcome.peers:
+        ratios = [titled(_peer_program(outcome, name, program)) for program in programs]
+        line = [f"<code>{html.escape(name)}</code>", "peer", ratio_text(outcome.reference[name])]
+        rows.append(("", [*line, *ratios, f"{_peer_memory(outcome, name):.2f}", "for reference"]))
+    rows += [
+        ("", [f"<code>{html.escape(name)}</code>", "peer", *[""] * (len(programs) + 2), html.escape(reason)])
+        for name, reason in outcome.peer_failures.items()
+    ]
     return (
         "<section><h2>Every variant</h2><p>Time, programs and memory are relative to libc's; memory is the "
         f"geometric mean of peak RSS over the rows.</p>{table(head, rows)}</section>"
@@ -324,7 +351,7 @@ def _axis(title: str = "", **more: Any) -> Figure:
 
 def _ranking(outcome: Outcome) -> Figure:
     shown = [item for item in _ordered(outcome) if item.score]
-    names = [item.name for item in shown]
+    names = [*(item.name for item in shown), *outcome.peers]
     data: list[Figure] = []
     groups: list[tuple[str, str, float, list[VariantOutcome]]] = [
         ("the pick", "@good", 1.0, [item for item in shown if item.name == outcome.winner]),
@@ -336,9 +363,14 @@ def _ranking(outcome: Outcome) -> Figure:
         ),
         ("narrowed out or rejected", "@soft", 0.6, [item for item in shown if item.status != FINALIST]),
     ]
-    for title, colour, opacity, items in groups:
-        scores = [item.score for item in items if item.score]
-        if not scores:
+    drawn = [
+        (title, colour, opacity, [(item.name, item.score, item.reason) for item in items if item.score])
+        for title, colour, opacity, items in groups
+    ]
+    drawn.append(("peers", "@bad", 1.0, [(name, outcome.reference[name], "") for name in outcome.peers]))
+    for title, colour, opacity, points in drawn:
+        scores = [score for _name, score, _reason in points]
+        if not points:
             continue
         data.append(
             {
@@ -346,7 +378,7 @@ def _ranking(outcome: Outcome) -> Figure:
                 "mode": "markers",
                 "name": title,
                 "x": [one.value for one in scores],
-                "y": [item.name for item in items],
+                "y": [name for name, _score, _reason in points],
                 "error_x": {
                     "type": "data",
                     "symmetric": False,
@@ -356,12 +388,13 @@ def _ranking(outcome: Outcome) -> Figure:
                 },
                 "marker": {"color": colour, "size": 10},
                 "opacity": opacity,
-                "hovertext": [f"{item.name}: {ratio_text(item.score)}<br>{item.reason}" for item in items],
+                "hovertext": [f"{name}: {ratio_text(score)}<br>{reason}" for name, score, reason in points],
                 "hoverinfo": "text",
             }
         )
     floor = 1 + outcome.noise_floor
-    ends = [1.0, *(one for item in shown if item.score for one in (item.score.low, item.score.high))]
+    ends = [1.0]
+    ends += [end for *_, points in drawn for _, score, _ in points for end in (score.low, score.high)]
     low, high = math.log10(min(ends)) - 0.02, math.log10(min(max(ends), 8.0)) + 0.02
     ticks = [
         tick
@@ -410,6 +443,7 @@ def _ranking(outcome: Outcome) -> Figure:
 
 def _heat_map(outcome: Outcome) -> Figure:
     names = [item.name for item in _ordered(outcome) if any(item.name in row.cells for row in outcome.rows)]
+    names += outcome.peers
     hover = [
         [
             f"{row.label}, {name}<br>{ratio_text(cell.ratio)} of libc's time<br>"
@@ -523,6 +557,19 @@ def _scatter(outcome: Outcome) -> Figure:
             "marker": {"color": "@bad", "size": 11, "symbol": "diamond"},
         }
     )
+    if outcome.peers:
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers+text",
+                "name": "peers",
+                "x": [_peer_memory(outcome, name) for name in outcome.peers],
+                "y": [outcome.reference[name].value for name in outcome.peers],
+                "text": outcome.peers,
+                "textposition": "top right",
+                "marker": {"color": "@bad", "size": 9, "symbol": "diamond-open"},
+            }
+        )
     layout = {
         "height": 420,
         "margin": {"l": 10, "r": 10, "t": 30, "b": 50},
