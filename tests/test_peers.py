@@ -12,9 +12,10 @@ import pytest
 import typer.testing
 
 import fake_peer
-from hakmem import cli, peers
+from hakmem import bench, build, cli, peers
 from hakmem.errors import HakmemError
 from hakmem.peers import Known, Peer
+from hakmem.workloads import Row
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,24 @@ def test_a_known_peer_is_found_as_the_loader_finds_it(
     assert peers.parse("mine=found,A=1") == Peer("mine", tmp_path / "libfound.so.1", {"A": "1"})
 
 
+def test_every_known_peer_serves_or_is_named_as_missing() -> None:
+    here, missing = peers.found()
+    assert sorted([*(peer.name for peer in here), *(known.name for known in missing)]) == [
+        "jemalloc", "mimalloc", "tcmalloc"
+    ]  # fmt: skip
+    for peer in here:
+        assert peer.problem == "" and peer.version and peer.path and peer.path.is_file()
+
+
+def test_a_variants_library_may_be_a_peer_under_another_name() -> None:
+    built = build.build_one("unified")
+    (peer,) = peers.given([f"yesterday={built.library}"])
+    assert peer.problem == "" and peer.version == f"unified {built.digest}"
+    row = Row("lifo", "lifo", {"live": 10, "pairs": 1000})
+    answer = bench.start_runner(build.runner(), bench.peer(peer), row, extra=["--passes", "1"])
+    assert answer["served_share"] == 1.0 and answer["served"]["malloc"] == str(built.library)
+
+
 def test_the_list_names_what_is_missing_with_its_package(none_known: None, plain: Path) -> None:
     knobs = ["--peer", f"mine={plain},OPTIONS=a:1,b:2", "--peer", "arena1=glibc,MALLOC_ARENA_MAX=1"]
     found = listed(*knobs)
@@ -128,6 +147,7 @@ def test_one_that_does_not_serve_is_one_line_and_the_others_are_listed(
         ("mine#2=glibc", "expected a name of letters, digits and _.+-, got 'mine#2'"),
         ("mine=/no/where.so", "exports malloc, got /no/where.so: No such file"),
         (f"mine={__file__}", "which is not ELF"),
+        ("mine=/no/a:b.so", "expected a path without spaces and colons"),
         ("mine=nosuch", "expected nosuch on this machine, got none; apt-get install libnosuch7"),
         ("mine=glibc,MALLOC_ARENA_MAX", "expected VAR=VALUE, got 'MALLOC_ARENA_MAX'"),
         ("mine=glibc,A=1,B", "expected VAR=VALUE, got 'B'"),

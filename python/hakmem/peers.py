@@ -182,6 +182,8 @@ def _library(text: str, where: str) -> Path:
             raise _refused(text, f"{where} on this machine", f"none; apt-get install {known[where].package}")
         return peer.path
     path = Path(where).expanduser().absolute()
+    if re.search(r"[\s:]", str(path)):
+        raise _refused(text, "a path without spaces and colons, at which LD_PRELOAD is split", str(path))
     expected = "a shared library that exports malloc"
     try:
         with path.open("rb") as file:
