@@ -38,17 +38,17 @@ const test::Test cache{"the region cache is bounded, gives back all it has, and 
       if (taken.start == nullptr) continue;
       check(taken.bytes >= bytes && taken.bytes <= bytes + bytes / 4, "no more than a quarter too much");
       auto* words = static_cast<std::size_t*>(taken.start);
-      if (taken.zeroed) check(words[0] == 0 && words[taken.bytes / sizeof(std::size_t) - 1] == 0, "zeroed when it says so");
+      if (taken.touched == 0) check(words[0] == 0 && words[taken.bytes / sizeof(std::size_t) - 1] == 0, "zeroed when it says so");
       words[0] = words[taken.bytes / sizeof(std::size_t) - 1] = 1;
       mine.emplace_back(taken.start, taken.bytes);
     } else if (!mine.empty()) {
       std::swap(mine[random.below(mine.size())], mine.back());
-      parts.regions.give(parts.pages, mine.back().first, mine.back().second);
+      parts.regions.give(parts.pages, mine.back().first, mine.back().second, mine.back().second);
       mine.pop_back();
     }
     check(parts.regions.bytes() <= std::size_t{test::kToyPages.large_cache_mib} << 20, "bounded");
   }
-  for (const auto& [start, bytes] : mine) parts.regions.give(parts.pages, start, bytes);
+  for (const auto& [start, bytes] : mine) parts.regions.give(parts.pages, start, bytes, bytes);
   parts.regions.flush(parts.pages);
   check_equal(parts.regions.bytes(), 0u);
   check(parts.pages.map(parts.pages.range_bytes()) != nullptr, "everything is back");

@@ -37,7 +37,7 @@ struct ToyVariant {
   using Thread = thread::TlsPointer;
   using Guard = guard::None;
   using Probe = probe::None;
-  using Back = back::SuperSlab;
+  using Back = back::SuperSlab<>;
 };
 
 // Nothing but encoded links.

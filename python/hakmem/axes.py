@@ -463,7 +463,21 @@ AXES: tuple[Axis, ...] = (
         "back",
         "what serves the fronts",
         (
-            Kind("superslab", "slabs inside aligned SuperSlabs", cpp="SuperSlab"),
+            Kind(
+                "superslab",
+                "slabs inside aligned SuperSlabs",
+                (
+                    Option(
+                        "run_cache_kib",
+                        "int",
+                        "KiB of medium blocks a thread keeps for itself",
+                        1024,
+                        0,
+                        65536,
+                    ),
+                ),
+                cpp="SuperSlab",
+            ),
             Kind("direct", "every block has its own mapping: slow, simple, the oracle of the tests"),
         ),
         "superslab",

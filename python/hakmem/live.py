@@ -23,7 +23,7 @@ SYMBOL = "hakmem_layout"
 _MAGIC = int.from_bytes(b"hakmem1\0", "little")
 _FIELDS = tuple(
     """
-    magic bytes name digest heaps model model_next model_counts model_blocks flow_stride flows events
+    magic bytes name digest heaps model model_next model_counts model_blocks model_kept flow_stride flows events
     event_names caches classes class_bytes prefix medium_runs medium_pages large_bytes
     large_cached_bytes mapped_bytes purged_bytes
     """.split()  # noqa: SIM905
@@ -142,7 +142,11 @@ class LiveProcess:
 
         (runs,) = self._words(layout["medium_runs"], 1)
         (pages,) = self._words(layout["medium_pages"], 1)
-        medium = pages * _RUN_PAGE - runs * layout["prefix"]
+        if layout["model_kept"]:
+            for _number, heap in heaps:
+                kept_bytes, kept_runs = self._words(self._in(heap, "model_kept"), 2)
+                pages, runs = pages - kept_bytes // _RUN_PAGE, runs - kept_runs
+        medium = max(0, pages * _RUN_PAGE - runs * layout["prefix"])
         (large,) = self._words(layout["large_bytes"], 1)
         found = {
             "pid": self.pid,

@@ -2,10 +2,13 @@
 // other policy sets are compared with.
 #pragma once
 
+#include <hakmem/base/types.hpp>
+
 namespace hakmem::back {
 
 struct Direct {
   static constexpr bool kDirect = true;
+  static constexpr std::size_t kRunCacheBytes = 0;
 };
 
 }  // namespace hakmem::back

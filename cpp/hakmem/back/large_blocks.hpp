@@ -17,6 +17,7 @@ class LargeBlocks {
   struct Large : slab::Region<Parts::kRegion> {
     std::byte* block = nullptr;
     std::size_t usable = 0;  // bytes from `block` to the end of a page
+    std::size_t touched = 0; // bytes from the region's start that may be resident
     std::size_t room() const noexcept {
       return this->bytes - Parts::kFence - static_cast<std::size_t>(block - reinterpret_cast<const std::byte*>(this));
     }
@@ -36,21 +37,30 @@ class LargeBlocks {
     const std::size_t bytes = base::align_up(offset + room + Parts::kFence, Parts::kRegion);
     void* start;
     std::size_t got = bytes;
-    zeroed = true;
+    std::size_t touched = 0;
     if (align <= Parts::kRegion) {
       const auto taken = parts.regions.take(parts.pages, bytes);
       start = taken.start;
       got = taken.bytes;
-      zeroed = taken.zeroed;
+      touched = taken.touched;
     } else {
       start = parts.pages.map(bytes, align, Parts::kRegion);
     }
     if (start == nullptr) return nullptr;
+    zeroed = touched == 0;
+    const std::size_t end = offset + usable(n, offset);
+    // What a longer block left would stay resident behind this one. Among large blocks that is at most as much again, and
+    // cheaper than a call; where every block is one, it would be most of the memory.
+    if (touched > (Parts::kDirect ? end + end / 4 : 2 * end)) {
+      parts.pages.purge(static_cast<std::byte*>(start) + end, touched - end);
+      touched = end;
+    }
     auto* large = new (start) Large{};
     large->kind = slab::RegionKind::kLarge;
     large->bytes = got;
     large->block = static_cast<std::byte*>(start) + offset;
     large->usable = usable(n, offset);
+    large->touched = touched > end ? touched : end;
     parts.owner.stamp(large->block, 0);
     if (!parts.owner.enroll(parts.pages, large)) {
       parts.pages.unmap(large, got);
@@ -70,7 +80,7 @@ class LargeBlocks {
     __atomic_fetch_sub(&usable_, large->usable, __ATOMIC_RELAXED);
     parts.owner.withdraw(large);
     parts.unfence_end(large, bytes);
-    parts.regions.give(parts.pages, large, bytes);
+    parts.regions.give(parts.pages, large, bytes, large->touched);
   }
 
   // Makes the block n bytes long where it lies. False: nothing changed.
@@ -89,6 +99,7 @@ class LargeBlocks {
     }
     __atomic_fetch_add(&usable_, wanted - large->usable, __ATOMIC_RELAXED);
     large->usable = wanted;
+    if (large->touched < offset + wanted) large->touched = offset + wanted;
     return true;
   }
 

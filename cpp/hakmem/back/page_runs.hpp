@@ -19,7 +19,7 @@ class PageRuns {
   static constexpr std::size_t kPages = Parts::kRegion / base::kPage;
   static constexpr auto kPurge = Parts::kOptions.purge;
 
-  enum class State : std::uint8_t { kInside, kFree, kUsed };
+  enum class State : std::uint8_t { kInside, kFree, kUsed, kKept };  // kKept: free, in a thread's cache
   struct Run {  // described at its first page; a free one's length at its last page too
     Run* next;
     Run* prev;
@@ -88,7 +88,14 @@ class PageRuns {
     return base::address(p) == base::address(start) + std::size_t{run_at(chunk, start)->block} * 16;
   }
 
-  // `start` is a run in use, as find_used() gave it.
+  // A run in use becomes one in its thread's cache, and back. No lock: nobody else changes the state of such a run.
+  static void keep(void* start) noexcept { set_state(start, State::kKept); }
+  static void use(void* start) noexcept {
+    run_at(chunk_around(start), start)->block = Parts::kPrefix / 16;
+    set_state(start, State::kUsed);
+  }
+
+  // `start` is a run in use or kept, as find_used() gave it.
   void give(Parts& parts, void* start) noexcept {
     thread::Lock lock(mutex_);
     Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(start));
@@ -101,13 +108,13 @@ class PageRuns {
     bool dirty = kPurge != pages::Purge::kEager;
     run->state = State::kInside;
     Run* after = run + pages;
-    if (after < chunk->runs + kEnd && after->state == State::kFree) {
+    if (after < chunk->runs + kEnd && state_of(after) == State::kFree) {
       remove(after);
       pages = static_cast<std::uint16_t>(pages + after->pages);
       dirty |= after->dirty;
       forget(after);
     }
-    if (run > chunk->runs + kFirst && run[-1].state == State::kFree) {
+    if (run > chunk->runs + kFirst && state_of(&run[-1]) == State::kFree) {
       Run* before = run - run[-1].pages;
       remove(before);
       pages = static_cast<std::uint16_t>(pages + before->pages);
@@ -131,7 +138,7 @@ class PageRuns {
     Run* run = run_at(chunk, start);
     if (pages == run->pages) return true;
     Run* after = run + run->pages;
-    const bool has_after = after < chunk->runs + kEnd && after->state == State::kFree;
+    const bool has_after = after < chunk->runs + kEnd && state_of(after) == State::kFree;
     std::uint16_t total = run->pages;
     bool dirty = true;
     if (has_after) total = static_cast<std::uint16_t>(total + after->pages);
@@ -187,6 +194,11 @@ class PageRuns {
   thread::Mutex& mutex() noexcept { return mutex_; }
 
  private:
+  static Chunk* chunk_around(const void* p) noexcept { return static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(p)); }
+  // A neighbour's state is read under the lock while its thread may keep or use it without.
+  static State state_of(const Run* run) noexcept { return base::relaxed_load(run->state); }
+  static void set_state(void* start, State state) noexcept { base::relaxed_store(run_at(chunk_around(start), start)->state, state); }
+
   // The run in use that holds p.
   static bool find_run(const void* p, std::byte*& start, std::size_t& bytes) noexcept {
     Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(p));
@@ -273,7 +285,7 @@ class PageRuns {
     all_ = chunk;
     Run* run = &chunk->runs[kFirst];
     run->pages = static_cast<std::uint16_t>(kEnd - kFirst);
-    run->dirty = !taken.zeroed;
+    run->dirty = taken.touched != 0;
     return run;
   }
   void drop(Parts& parts, Chunk* chunk) noexcept {
@@ -283,7 +295,7 @@ class PageRuns {
     base::relaxed_store(chunks_, chunks_ - 1);
     parts.owner.withdraw(chunk);
     parts.unfence(chunk, kHeader);
-    parts.regions.give(parts.pages, chunk, Parts::kRegion);
+    parts.regions.give(parts.pages, chunk, Parts::kRegion, Parts::kRegion);
   }
 
   void purge(Parts& parts, Chunk* chunk) noexcept {

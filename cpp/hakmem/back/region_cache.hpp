@@ -20,7 +20,7 @@ class RegionCache {
   struct Taken {
     void* start;
     std::size_t bytes;
-    bool zeroed;
+    std::size_t touched;  // bytes from the start that may be resident and not 0
   };
 
   // A region of at least `bytes` (a multiple of the granule), at most a quarter more. start == nullptr: refused.
@@ -34,20 +34,20 @@ class RegionCache {
       }
       if (best != kEntries) {
         const Entry entry = remove(best);
-        return {entry.start, entry.bytes, false};
+        return {entry.start, entry.bytes, entry.touched};
       }
     }
-    return {pages.map(bytes), bytes, true};
+    return {pages.map(bytes), bytes, 0};
   }
 
-  void give(Pages& pages, void* start, std::size_t bytes) noexcept {
+  void give(Pages& pages, void* start, std::size_t bytes, std::size_t touched) noexcept {
     if constexpr (O.purge == pages::Purge::kEager) {
       pages.unmap(start, bytes);
     } else {
       if (bytes > kMostBytes) return pages.unmap(start, bytes);
       thread::Lock lock(mutex_);
       while (count_ == kEntries || bytes_ + bytes > kMostBytes) evict_oldest(pages);
-      entries_[count_++] = {start, bytes, pages::now_ms()};
+      entries_[count_++] = {start, bytes, touched, pages::now_ms()};
       base::relaxed_store(bytes_, bytes_ + bytes);
     }
   }
@@ -72,6 +72,7 @@ class RegionCache {
   struct Entry {
     void* start;
     std::size_t bytes;
+    std::size_t touched;
     std::uint64_t since_ms;
   };
 

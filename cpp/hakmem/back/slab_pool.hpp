@@ -80,7 +80,7 @@ class SlabPool {
       unlink(super, open_);
       parts.owner.withdraw(super);
       parts.unfence(super, SuperSlab::header_bytes());
-      parts.regions.give(parts.pages, super, Parts::kRegion);
+      parts.regions.give(parts.pages, super, Parts::kRegion, Parts::kRegion);
     }
   }
 

@@ -2,10 +2,19 @@
 // SuperSlab: small blocks from slabs, medium ones from page runs, large ones from regions of their own.
 #pragma once
 
+#include <hakmem/base/types.hpp>
+
 namespace hakmem::back {
 
+struct SuperSlabOptions {
+  unsigned run_cache_kib = 1024;  // back/run_cache.hpp: medium blocks that a thread keeps: 0 .. 65536; none with eager purge
+};
+
+template <SuperSlabOptions O = SuperSlabOptions{}>
 struct SuperSlab {
+  static_assert(O.run_cache_kib <= 65536, "SuperSlab: run_cache_kib must be 0 .. 65536");
   static constexpr bool kDirect = false;
+  static constexpr std::size_t kRunCacheBytes = std::size_t{O.run_cache_kib} << 10;
 };
 
 }  // namespace hakmem::back

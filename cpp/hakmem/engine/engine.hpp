@@ -452,15 +452,21 @@ class Engine {
   static void* medium(std::size_t n) noexcept {
     Heap* heap = own_heap();
     if (heap == nullptr) return no_memory();
-    const std::size_t bytes = (n == 0 ? 1 : n) + kPrefix;
-    void* run = parts_.runs.take(parts_, bytes);
-    if (run == nullptr) {
-      reclaim();
+    const auto pages = heap->runs.rounded(static_cast<unsigned>(((n == 0 ? 1 : n) + kPrefix + base::kPage - 1) / base::kPage));
+    const std::size_t bytes = std::size_t{pages} * base::kPage;
+    void* run = heap->runs.take(pages);
+    if (run != nullptr) {
+      Runs::use(run);
+    } else {
       run = parts_.runs.take(parts_, bytes);
-      if (run == nullptr) return no_memory();
+      if (run == nullptr) {
+        reclaim();
+        run = parts_.runs.take(parts_, bytes);
+        if (run == nullptr) return no_memory();
+      }
     }
     heap->probe.on(Event::kMediumMalloc, 0);
-    decay();
+    if (heap->runs.due()) decay();
     void* p = static_cast<std::byte*>(run) + kPrefix;
     parts_.owner.stamp(p, 0);
     return p;
@@ -517,6 +523,8 @@ class Engine {
         std::size_t bytes;
         if (!parts_.runs.find_used(p, start, bytes)) return invalid_free(p);
         count(Event::kMediumFree);
+        Heap* heap = Slot::current();
+        if (heap != &Heap::sentinel && heap->runs.give(start, static_cast<unsigned>(bytes / base::kPage))) return Runs::keep(start);
         parts_.runs.give(parts_, start);
         return decay();
       }
@@ -813,7 +821,7 @@ class Engine {
     ++heap_count_;
     if constexpr (kOwned) heap->tag = static_cast<base::Tag>(heap_count_ << base::kTagShift);
     heap->view = parts_.owner.view();
-    if constexpr (kUnbounded) heap->emptied_ms = pages::now_ms();
+    if constexpr (Heap::kDecays) heap->emptied_ms = pages::now_ms();
     heap->front.open();
     heap->next = heaps_;
     __atomic_store_n(&heaps_, heap, __ATOMIC_RELEASE);  // pairs with heaps()
@@ -849,11 +857,12 @@ class Engine {
   static void decay() noexcept {
     if constexpr (P::kOptions.purge == pages::Purge::kDecay) {
       const std::uint64_t now = pages::now_ms();
-      if constexpr (kUnbounded) {
+      if constexpr (Heap::kDecays) {
         Heap* heap = Slot::current();
         if (heap != &Heap::sentinel && now - heap->emptied_ms >= P::kOptions.decay_ms) {
           heap->emptied_ms = now;
-          empty_caches(heap);
+          empty_runs(heap);
+          if constexpr (kUnbounded) empty_caches(heap);
         }
       }
       if (now - base::relaxed_load(last_decay_ms_) < P::kOptions.decay_ms / 4 + 1) return;
@@ -871,7 +880,11 @@ class Engine {
         release(p);
       });
     }
+    empty_runs(heap);
     empty_caches(heap);
+  }
+  static void empty_runs(Heap* heap) noexcept {
+    heap->runs.drain([](void* run) { parts_.runs.give(parts_, run); });
   }
 
   // All that the heap's caches hold goes back to slabs, and its empty slabs to the pool.

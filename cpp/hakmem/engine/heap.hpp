@@ -4,6 +4,7 @@
 
 #include <type_traits>
 
+#include <hakmem/back/run_cache.hpp>
 #include <hakmem/base/types.hpp>
 #include <hakmem/guard/quarantine.hpp>
 
@@ -25,6 +26,9 @@ struct Heap {
     using Type = typename F::template Type<Classes, typename P::SuperSlab, Links>;
   };
   using Front = typename FrontOf<typename V::Front, kSharded>::Type;
+  // What is purged at once is not kept.
+  static constexpr std::size_t kRunCacheBytes =
+      P::kOptions.purge == pages::Purge::kEager ? 0 : V::Back::kRunCacheBytes;
   static constexpr bool kUnbounded = requires { requires Front::kUnbounded; };
 
   struct NoTime {};
@@ -48,12 +52,15 @@ struct Heap {
   [[no_unique_address]] typename QueueOf<typename V::Remote, kHasQueue>::Outgoing outgoing{};
   typename P::Bin bins[P::kHeapsOwnSlabs ? Classes::kCount + 1 : 1]{};
   [[no_unique_address]] guard::Quarantine<V::Guard::kQuarantine, Classes::kCount + 1> quarantine{};
+  [[no_unique_address]] back::RunCache<kRunCacheBytes> runs{};
   // Bytes of blocks that this heap's thread freed for other heaps, and of those that others freed for this one.
   struct Travel {
     std::uint64_t sent = 0, home = 0;
   };
   [[no_unique_address]] std::conditional_t<kHasQueue, Travel, NoQueue> travel{};
-  [[no_unique_address]] std::conditional_t<kUnbounded, std::uint64_t, NoTime> emptied_ms{};  // when the front last decayed
+  // Whether something idle in this heap is emptied at every decay, and when it last was.
+  static constexpr bool kDecays = kUnbounded || kRunCacheBytes != 0;
+  [[no_unique_address]] std::conditional_t<kDecays, std::uint64_t, NoTime> emptied_ms{};
   Heap* next = nullptr;            // all heaps
   Heap* next_abandoned = nullptr;  // those of dead threads
 

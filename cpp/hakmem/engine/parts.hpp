@@ -28,6 +28,7 @@ struct Parts {
   using Store = typename V::Store::template Type<Links>;
   using Owner = typename V::Owner::template Type<kRegion, kHeapsOwnSlabs>;
   using Region = slab::Region<kRegion>;
+  static constexpr bool kDirect = V::Back::kDirect;
   static constexpr std::size_t kFence = V::Guard::kFence;
   using SuperSlab =
       slab::SuperSlab<Store, typename V::Guard::Order, typename V::Guard::template Map<kRegion>, kRegion, kFence>;

@@ -102,6 +102,7 @@ template <class Engine>
 struct Totals {
   static constexpr std::size_t kClasses = Engine::Classes::kCount + 1;
   const typename Engine::Heap* newest = nullptr;
+  std::size_t medium_cached = 0;
   std::size_t heaps = 0, live = 0, cached = 0, transit = 0, medium = 0, large = 0, mapped = 0;
   std::size_t out_of[kClasses]{}, cached_of[kClasses]{};
 };
@@ -115,6 +116,7 @@ Totals<Engine> totals() noexcept {
     ++sum.heaps;
     bool counted = true;
     sum.cached += cached_bytes<Engine>(heap, counted);
+    sum.medium_cached += heap->runs.bytes() - heap->runs.runs() * Engine::P::kPrefix;
     for (base::ClassIndex c = 1; c < sum.kClasses && counted; ++c) sum.cached_of[c] += heap->front.size(c) + heap->quarantine.size(c);
   }
   const auto slabs = parts.pool.totals();
@@ -124,7 +126,7 @@ Totals<Engine> totals() noexcept {
     slab_bytes += slabs.out_of[c] * Engine::class_bytes(c);
   }
   sum.transit = Engine::bytes_in_transit();
-  sum.medium = parts.runs.used_bytes() - parts.runs.used_runs() * Engine::P::kPrefix;
+  sum.medium = parts.runs.used_bytes() - parts.runs.used_runs() * Engine::P::kPrefix - sum.medium_cached;
   sum.large = parts.large.usable_bytes();
   sum.mapped = parts.pages.mapped_bytes();
   const std::size_t idle = sum.cached + sum.transit;
@@ -167,6 +169,7 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
   json.key("cached_bytes").number(sum.cached);
   json.key("in_transit_bytes").number(sum.transit);
   json.key("medium_bytes").number(sum.medium);
+  json.key("medium_cached_bytes").number(sum.medium_cached);
   json.key("large_bytes").number(sum.large);
   json.key("mapped_bytes").number(sum.mapped);
   json.key("purged_bytes").number(parts.pages.purged_bytes());
