@@ -23,8 +23,8 @@ SYMBOL = "hakmem_layout"
 _MAGIC = int.from_bytes(b"hakmem1\0", "little")
 _FIELDS = tuple(
     """
-    magic bytes name digest heaps model model_next model_counts model_blocks model_kept flow_stride flows events
-    event_names caches classes class_bytes prefix medium_runs medium_pages large_bytes
+    magic bytes name digest heaps model model_next model_counts model_blocks model_kept flow_stride flows
+    events event_names caches classes class_bytes prefix medium_runs medium_pages large_bytes
     large_cached_bytes mapped_bytes purged_bytes
     """.split()  # noqa: SIM905
 )

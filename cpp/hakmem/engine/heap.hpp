@@ -7,6 +7,7 @@
 #include <hakmem/back/run_cache.hpp>
 #include <hakmem/base/types.hpp>
 #include <hakmem/guard/quarantine.hpp>
+#include <hakmem/pages/options.hpp>
 
 namespace hakmem::engine {
 
