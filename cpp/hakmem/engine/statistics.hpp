@@ -126,7 +126,9 @@ Totals<Engine> totals() noexcept {
     slab_bytes += slabs.out_of[c] * Engine::class_bytes(c);
   }
   sum.transit = Engine::bytes_in_transit();
-  sum.medium = parts.runs.used_bytes() - parts.runs.used_runs() * Engine::P::kPrefix - sum.medium_cached;
+  const std::size_t idle_runs = parts.runs.used_runs() * Engine::P::kPrefix + sum.medium_cached;
+  const std::size_t runs = parts.runs.used_bytes();
+  sum.medium = runs > idle_runs ? runs - idle_runs : 0;  // other threads may take and give meanwhile
   sum.large = parts.large.usable_bytes();
   sum.mapped = parts.pages.mapped_bytes();
   const std::size_t idle = sum.cached + sum.transit;
