@@ -63,9 +63,6 @@ class RunCache {
     base::relaxed_store(kept_[0], std::size_t{0});
     base::relaxed_store(kept_[1], std::size_t{0});
   }
-  // True at every 16th call.
-  bool due() noexcept { return ++calls_ % 16 == 0; }
-
   std::size_t bytes() const noexcept { return base::relaxed_load(kept_[0]); }
   std::size_t runs() const noexcept { return base::relaxed_load(kept_[1]); }
   // For a reader outside the process: bytes, then runs.
@@ -82,7 +79,6 @@ class RunCache {
   }
   Stack stacks_[RunLengths::kCount]{};
   std::size_t kept_[2]{};  // bytes, runs
-  unsigned calls_ = 0;
 };
 
 template <>
@@ -93,7 +89,6 @@ class RunCache<0> {
   static constexpr bool give(void*, unsigned) noexcept { return false; }
   template <class Sink>
   static constexpr void drain(Sink&&) noexcept {}
-  static constexpr bool due() noexcept { return true; }
   static constexpr std::size_t bytes() noexcept { return 0; }
   static constexpr std::size_t runs() noexcept { return 0; }
   static constexpr const std::size_t* kept_words() noexcept { return nullptr; }

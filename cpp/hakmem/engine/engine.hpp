@@ -466,7 +466,7 @@ class Engine {
       }
     }
     heap->probe.on(Event::kMediumMalloc, 0);
-    if (heap->runs.due()) decay();
+    decay();
     void* p = static_cast<std::byte*>(run) + kPrefix;
     parts_.owner.stamp(p, 0);
     return p;
@@ -852,14 +852,15 @@ class Engine {
     parts_.regions.flush(parts_.pages);
   }
 
-  // What has lain empty for long enough goes back to the system, and a front without a bound is emptied as often. Called
-  // wherever a cache has missed, spilled or a block was no small one: there is no thread that would do it instead.
+  // What has lain empty for long enough goes back to the system; kept runs and a front without a bound are emptied twice as
+  // often, into what then waits. Called wherever a cache has missed or spilled or a block was no small one: there is no
+  // thread that would do it instead.
   static void decay() noexcept {
     if constexpr (P::kOptions.purge == pages::Purge::kDecay) {
       const std::uint64_t now = pages::now_ms();
       if constexpr (Heap::kDecays) {
         Heap* heap = Slot::current();
-        if (heap != &Heap::sentinel && now - heap->emptied_ms >= P::kOptions.decay_ms) {
+        if (heap != &Heap::sentinel && now - heap->emptied_ms >= P::kOptions.decay_ms / 2) {
           heap->emptied_ms = now;
           empty_runs(heap);
           if constexpr (kUnbounded) empty_caches(heap);
