@@ -1,8 +1,7 @@
 """Contestants against the best rival of each row: time with intervals, memory, geometric means.
 
-Rivals are libc and the peers of a run. On a row, time relative to the best rival is the largest of the paired
-ratios to the rivals: the best rival itself stands at 1, another rival above it, and below 1 is ahead of them
-all. The bootstrap draws whole rounds and looks for the best rival anew in each draw.
+Rivals are libc and the peers of a run. The best rival of a row is the fastest of them over all rounds, each
+round's times taken relative to the round's mean over the rivals; every ratio is paired within rounds.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ class Cell:
     """One contestant on one row.
 
     ``ns`` is the median per operation, ``net_ns`` that less the null allocator's, ``spread`` the coefficient
-    of variation, ``time`` the ratio to the row's best rival; ``peak_kib`` the median peak RSS and ``memory``
-    its ratio to the least of the rivals'.
+    of variation, ``time`` the ratio to the row's best rival; ``peak_kib`` the median peak RSS less the arrays
+    of the loop, and ``memory`` its ratio to the least of the rivals'.
     """
 
     ns: float
@@ -56,8 +55,7 @@ class Row:
 class Standing:
     """One contestant over all rows: geometric means of time and memory to the best rival, and its worst row.
 
-    ``leads`` counts rows: for a variant those whose whole interval is below 1, for a rival those where it is
-    the best of them.
+    ``leads`` counts rows: those whose whole interval is below 1, and of a rival those where it is the best.
     """
 
     name: str
@@ -120,13 +118,14 @@ def compare(
     if not rounds or not rivals:
         return None
     logs = np.array([[[times[name, label][index] for index in rounds] for label in labels] for name in names])
-    values, drawn = _to_best(logs, len(variants))
+    best, values, drawn = _to_best(logs, len(variants))
     rows = [
         _row(
             found,
-            variants,
-            rivals,
+            len(variants),
+            names,
             label,
+            names[best[at]],
             [_ratio(values[who, at], drawn[who, at]) for who in range(len(names))],
         )
         for at, label in enumerate(labels)
@@ -143,19 +142,20 @@ def compare(
     return Comparison(tuple(variants), tuple(rivals), rows, standings, len(rounds))
 
 
-def _to_best(logs: _Floats, first_rival: int) -> tuple[_Floats, _Floats]:
-    """Logarithms of the ratios to the best rival, by contestant and row: measured, and in each draw.
+def _to_best(logs: _Floats, first_rival: int) -> tuple[list[int], _Floats, _Floats]:
+    """The best rival of each row, and the logarithms of the ratios to it by contestant and row.
 
-    ``logs`` are those of times by contestant, row and round; rivals are the last contestants.
+    The latter measured, and over whole rounds drawn again. ``logs`` are those of times by contestant, row
+    and round; rivals are the last contestants.
     """
     count = logs.shape[2]
     draws = np.random.default_rng(SEED).integers(0, count, size=(RESAMPLES, count))
-    values, drawn = [], []
-    for row in np.swapaxes(logs, 0, 1):
-        pairs = row[:, None, :] - row[None, first_rival:, :]
-        values.append(np.median(pairs, axis=2).max(axis=1))
-        drawn.append(np.median(pairs[:, :, draws], axis=3).max(axis=1))
-    return np.array(values).T, np.swapaxes(np.array(drawn), 0, 1)
+    rivals = logs[first_rival:]
+    level = np.median(rivals - rivals.mean(axis=0), axis=2)
+    best = first_rival + np.argmin(level, axis=0)
+    pairs = logs - logs[best, np.arange(logs.shape[1])]
+    drawn = np.array([[np.median(cell[draws], axis=1) for cell in row] for row in pairs])
+    return [int(at) for at in best], np.median(pairs, axis=2), drawn
 
 
 def _ratio(value: float, drawn: _Floats) -> Ratio:
@@ -167,23 +167,25 @@ def _ratio(value: float, drawn: _Floats) -> Ratio:
 
 
 def _row(
-    found: Cells, variants: Sequence[str], rivals: Sequence[str], label: str, ratios: Sequence[Ratio]
+    found: Cells, variants: int, names: Sequence[str], label: str, best: str, ratios: Sequence[Ratio]
 ) -> Row:
-    names = [*variants, *rivals]
     summaries = stats.summarise({key: found[key] for key in found if key[1] == label})
-    least = min(summaries[name, label].peak_rss_kib for name in rivals)
-    cells = {}
-    for name, ratio in zip(names, ratios, strict=True):
-        summary = summaries[name, label]
-        cells[name] = Cell(
-            ns=summary.ns_per_op,
-            net_ns=summary.net_ns,
-            spread=summary.cv,
+    peaks = {
+        name: stats.median([one.peak_rss_kib - one.harness_kib for one in found[name, label]])
+        for name in names
+    }
+    least = min(peaks[name] for name in names[variants:])
+    cells = {
+        name: Cell(
+            ns=summaries[name, label].ns_per_op,
+            net_ns=summaries[name, label].net_ns,
+            spread=summaries[name, label].cv,
             time=ratio,
-            peak_kib=summary.peak_rss_kib,
-            memory=summary.peak_rss_kib / least,
+            peak_kib=peaks[name],
+            memory=peaks[name] / least,
         )
-    best = min(rivals, key=lambda name: (cells[name].time.value, cells[name].ns))
+        for name, ratio in zip(names, ratios, strict=True)
+    }
     null = summaries.get((stats.NULL, label))
     return Row(label, best, null.ns_per_op if null else None, cells)
 

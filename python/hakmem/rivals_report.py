@@ -37,7 +37,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
     )
     _print_table(
         console,
-        "peak RSS, MiB (to the row's lightest rival)",
+        "peak RSS less the loop's arrays, MiB (to the row's lightest rival)",
         names,
         {
             row.label: [
@@ -109,16 +109,16 @@ def page(
         figure_section(
             "Time to the best rival",
             "time",
-            "Each contestant's time relative to the best rival of the row: the largest of its paired ratios "
-            "to the rivals. Blue is ahead of every rival; a rival's own best is 1. "
+            "Each contestant's time relative to the best rival of the row, median of paired ratios. "
+            "Blue is ahead of every rival; the best rival itself is 1. "
             "The colour ends at a factor of four; intervals are shown on pointing.",
             wide=True,
         ),
         figure_section(
             "Peak memory to the lightest rival",
             "memory",
-            "Peak RSS of the process, read inside it, relative to the row's lightest rival; the loop's own "
-            "arrays are in both.",
+            "Peak RSS of the process, read inside it, less the loop's own arrays, relative to the row's "
+            "lightest rival.",
             wide=True,
         ),
         _times_table(found),
