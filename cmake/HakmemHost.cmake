@@ -51,6 +51,16 @@ add_library(hakmem_witness SHARED EXCLUDE_FROM_ALL "${HAKMEM_SOURCE_DIR}/cpp/src
 target_link_libraries(hakmem_witness PRIVATE hakmem_library_flags ${CMAKE_DL_LIBS})
 set_target_properties(hakmem_witness PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/runner")
 
+# Preloaded by `hakmem record`, and what makes the trace of its files. `hakmem_recording` builds both.
+add_library(hakmem_recorder SHARED EXCLUDE_FROM_ALL "${HAKMEM_SOURCE_DIR}/cpp/src/recorder.cpp")
+target_link_libraries(hakmem_recorder PRIVATE hakmem_library_flags ${CMAKE_DL_LIBS})
+add_executable(hakmem_merge EXCLUDE_FROM_ALL "${HAKMEM_SOURCE_DIR}/cpp/src/merge.cpp")
+target_link_libraries(hakmem_merge PRIVATE hakmem_host_flags)
+set_target_properties(hakmem_recorder hakmem_merge PROPERTIES
+  LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/runner"
+  RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/runner")
+add_custom_target(hakmem_recording DEPENDS hakmem_recorder hakmem_merge)
+
 if(HAKMEM_RUNNER)
   # Serves every request from one static buffer: the cost of the call alone.
   add_library(hakmem_null SHARED "${HAKMEM_SOURCE_DIR}/cpp/src/null_malloc.cpp")

@@ -118,6 +118,8 @@ def write(folder: Path) -> Path:
         "table_runner.cpp": "namespace hakmem { int table_runner_stub; }\n",
         "null_malloc.cpp": "extern int null_malloc_stub;\n",
         "runner.cpp": "int main() { return 0; }\n",
+        "recorder.cpp": "extern int recorder_stub;\n",
+        "merge.cpp": "int main() { return 0; }\n",
     }
     shutil.copy2(top / "cpp" / "src" / "witness.cpp", source)
     for name, text in texts.items():

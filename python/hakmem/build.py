@@ -39,6 +39,7 @@ from .toolchain import Toolchain
 
 MODULE = "_engine.so"
 WITNESS = "libhakmem_witness.so"
+RECORDER = "libhakmem_recorder.so"
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and a line saying what was done."""
 
@@ -296,16 +297,25 @@ def runner(progress: Progress | None = None) -> Path:
 
 def witness(progress: Progress | None = None) -> Path:
     """The library preloaded by `hakmem run` beside a malloc library: the package's own, or built now."""
-    own = Path(__file__).resolve().parent / "_builtin" / WITNESS
+    return _beside("witness", WITNESS, "hakmem_witness", progress)
+
+
+def recorder(progress: Progress | None = None) -> Path:
+    """The library preloaded by `hakmem record`; ``hakmem_merge`` lies beside it. Found or built likewise."""
+    return _beside("recorder", RECORDER, "hakmem_recording", progress)
+
+
+def _beside(name: str, file: str, target: str, progress: Progress | None) -> Path:
+    own = Path(__file__).resolve().parent / "_builtin" / file
     if own.is_file():
         return own
     tools = toolchain()
     text = "\n".join([sources.runner_hash(), tools.compiler_id, tools.flags])
-    folder = cache_root() / f"witness-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    if not (folder / WITNESS).is_file():
+    folder = cache_root() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    if not (folder / file).is_file():
         with _disk_errors():
-            _Tree(tools, progress, for_runner=True).build_runner(folder, "hakmem_witness", WITNESS)
-    return folder / WITNESS
+            _Tree(tools, progress, for_runner=True).build_runner(folder, target, file)
+    return folder / file
 
 
 def same_code(builts: Iterable[Built]) -> list[list[str]]:

@@ -489,6 +489,39 @@ def run(
     raise typer.Exit(code)
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def record(
+    command: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments")
+    ],
+    path: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The trace to write")],
+    seconds: Annotated[
+        float | None, typer.Option(min=0.001, help="Record no longer than this; the program goes on")
+    ] = None,
+    max_bytes: Annotated[
+        int, typer.Option(min=1, help="Bytes that the processes may write while they run")
+    ] = 8 << 30,
+    after: Annotated[
+        float, typer.Option(min=0.0, metavar="SECONDS", help="Begin so long after the start")
+    ] = 0.0,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="Keep only what replay needs: no command, no programs")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not print what was recorded on stderr")] = False,
+) -> None:
+    """Run a program and write its allocation history, of all of its processes; exit with its code."""
+    _delegate(
+        "record",
+        command=command,
+        path=path,
+        seconds=seconds,
+        max_bytes=max_bytes,
+        after=after,
+        anonymous=anonymous,
+        quiet=quiet,
+    )
+
+
 @app.command()
 def stats(
     pid: Annotated[int, typer.Argument(metavar="PID", min=1, help="A process on a library with counters")],

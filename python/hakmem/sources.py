@@ -13,7 +13,9 @@ from .errors import HakmemError
 _PACKAGE = Path(__file__).resolve().parent
 
 # Sources that no variant is made of: changing them leaves every digest as it is.
-_NOT_IN_A_VARIANT = ("cpp/src/runner.cpp", "cpp/src/null_malloc.cpp", "cpp/src/witness.cpp")
+_NOT_IN_A_VARIANT = tuple(
+    f"cpp/src/{name}.cpp" for name in ("runner", "null_malloc", "witness", "recorder", "merge")
+)
 
 
 def root() -> Path:

@@ -1,0 +1,313 @@
+"""``hakmem record``: what a program asked for stands in its trace, event for event, however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hakmem import build, record, toolchain, trace
+from hakmem.errors import HakmemError
+from hakmem.trace import ALIGNED, CALLOC, FREE, MALLOC, REALLOC, Events, Trace
+
+HEAD = """
+#define _GNU_SOURCE
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+"""
+
+
+def program(folder: Path, source: str, *flags: str) -> str:
+    """Compile a C program that calls nothing but what its source says."""
+    made = folder / "program"
+    (folder / "program.c").write_text(HEAD + source, encoding="utf-8")
+    command = [
+        str(toolchain.find_compiler()),
+        "-x",
+        "c",
+        "-O0",
+        "-fno-builtin",
+        "-pthread",
+        "-Wl,--as-needed",
+    ]
+    command += [*flags, str(folder / "program.c"), "-o", str(made)]
+    subprocess.run(command, check=True)
+    return str(made)
+
+
+def recorded(folder: Path, source: str, code: int = 0) -> Trace:
+    found = record.record([program(folder, source)], folder / "run.trace")
+    assert found.code == code
+    opened = Trace(found.path)
+    assert opened.cut is None and found.stopped is None and found.missed == ()
+    assert found.events == opened.count() == opened.foot["events"]
+    assert found.bytes == found.path.stat().st_size
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+    return opened
+
+
+def events(opened: Trace, process: int = 0) -> Events:
+    parts = list(opened.events(process))
+    names = ("kinds", "threads", "ms", "sizes", "ages", "alignments")
+    return Events(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def rows(found: Events) -> list[tuple[int, int, int, int]]:
+    """Kind, size, age and alignment of each event."""
+    columns = (found.kinds, found.sizes, found.ages, found.alignments)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def test_every_call_is_there_with_its_size_alignment_and_block(tmp_path: Path) -> None:
+    opened = recorded(
+        tmp_path,
+        """
+        int main(void) {
+          void *a = malloc(24), *b = calloc(3, 7), *c = aligned_alloc(64, 128), *d, *e = memalign(32, 5);
+          if (posix_memalign(&d, 4096, 10) != 0) return 1;
+          if (posix_memalign(&d, 3, 10) == 0) return 1;
+          void *f = valloc(1), *g = pvalloc(4097), *h = malloc(0);
+          void *fence = malloc(40);
+          a = realloc(a, 1 << 20);
+          a = realloc(a, 1 << 19);
+          a = reallocarray(a, 3, 9);
+          if (reallocarray(a, (size_t)1 << 33, (size_t)1 << 33)) return 1;
+          if (malloc((size_t)1 << 62)) return 1;
+          free(NULL);
+          void *i = realloc(NULL, 77);
+          if (realloc(i, 0)) return 1;
+          free(e); free(d); free(c); free(b); free(a); free(fence);
+          free(malloc(5000000));
+          return f == g || g == h;
+        }
+        """,
+    )
+    page = os.sysconf("SC_PAGESIZE")
+    assert rows(events(opened)) == [
+        (MALLOC, 24, 0, 0),
+        (CALLOC, 21, 0, 0),
+        (ALIGNED, 128, 0, 64),
+        (ALIGNED, 5, 0, 32),
+        (ALIGNED, 10, 0, 4096),
+        (ALIGNED, 1, 0, page),
+        (ALIGNED, 2 * page, 0, page),
+        (MALLOC, 0, 0, 0),
+        (MALLOC, 40, 0, 0),
+        (REALLOC, 1 << 20, 9, 0),
+        (REALLOC, 1 << 19, 9, 0),
+        (REALLOC, 27, 9, 0),
+        (MALLOC, 77, 0, 0),
+        (FREE, 0, 1, 0),
+        (FREE, 0, 7, 0),
+        (FREE, 0, 6, 0),
+        (FREE, 0, 8, 0),
+        (FREE, 0, 9, 0),
+        (FREE, 0, 10, 0),
+        (FREE, 0, 2, 0),
+        (MALLOC, 5_000_000, 0, 0),
+        (FREE, 0, 1, 0),
+    ]
+    (process,) = opened.processes
+    assert process.program == str(tmp_path / "program") and not process.forked
+    assert opened.head["command"] == [str(tmp_path / "program")]
+    assert set(events(opened).threads.tolist()) == {0}
+
+
+def test_a_program_that_asks_for_nothing(tmp_path: Path) -> None:
+    opened = recorded(tmp_path, "int main(void) { return 7; }", code=7)
+    assert opened.count() == 0 and opened.foot["exit_code"] == 7
+    assert [process.program for process in opened.processes] == [str(tmp_path / "program")]
+
+
+def test_a_block_freed_by_another_thread_is_freed_after_it_was_made(tmp_path: Path) -> None:
+    # Each round one thread makes 50 blocks that another one frees while making its own; 20 threads in all.
+    opened = recorded(
+        tmp_path,
+        """
+        enum { kThreads = 20, kRounds = 400, kBlocks = 50 };
+        static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+        static void *held[kBlocks];
+        static void *work(void *argument) {
+          void *mine[kBlocks];
+          for (int i = 0; i < kRounds; ++i) {
+            for (int j = 0; j < kBlocks; ++j) mine[j] = malloc(100 + 10 * j);
+            mine[7] = realloc(mine[7], 3000 + i);
+            pthread_mutex_lock(&lock);
+            for (int j = 0; j < kBlocks; ++j) { void *p = held[j]; held[j] = mine[j]; mine[j] = p; }
+            pthread_mutex_unlock(&lock);
+            for (int j = 0; j < kBlocks; ++j) free(mine[j]);
+          }
+          return argument;
+        }
+        int main(void) {
+          pthread_t threads[kThreads];
+          for (int i = 0; i < kThreads; i += 2) {
+            pthread_create(&threads[i], NULL, work, NULL);
+            pthread_create(&threads[i + 1], NULL, work, NULL);
+            pthread_join(threads[i], NULL);
+            pthread_join(threads[i + 1], NULL);
+          }
+          return 0;
+        }
+        """,
+    )
+    found = events(opened)
+    in_rounds = np.isin(found.sizes, np.arange(100, 600, 10)) & (found.kinds == MALLOC)
+    assert np.count_nonzero(in_rounds) == 20 * 400 * 50
+    assert np.count_nonzero(found.kinds == REALLOC) == 20 * 400
+    assert len(set(found.threads[in_rounds].tolist())) == 20
+    made = np.cumsum(found.kinds <= ALIGNED)
+    freed = (found.kinds == FREE) & (found.ages > 0)
+    blocks = made[freed] - found.ages[freed].astype(np.int64)
+    assert blocks.min() >= 0 and len(np.unique(blocks)) == len(blocks)
+    kept = np.setdiff1d(np.flatnonzero(in_rounds[found.kinds <= ALIGNED]), blocks)
+    assert len(kept) == 50  # what the last one left
+    owner = found.threads[found.kinds <= ALIGNED][blocks]
+    assert np.count_nonzero(owner != found.threads[freed]) > 0
+    assert np.all(np.diff(found.ms.astype(np.int64)) >= 0)
+
+
+FORKS = """
+int main(void) {
+  void *before = malloc(1111), *after;
+  pid_t child = %s;
+  for (int i = 0; i < 30000; ++i) { after = malloc(child ? 48 : 64); if (i %% 2) free(after); }
+  if (child == 0) { free(before); if (!realloc(malloc(2222), 3333)) return 1; _exit(0); }
+  int status;
+  if (waitpid(child, &status, 0) != child || status != 0) return 1;
+  free(before);
+  execl("/bin/true", "true", NULL);
+  return 1;
+}
+"""
+
+
+@pytest.mark.parametrize("how", ["fork()", "_Fork()"])
+def test_children_and_programs_that_follow_have_streams_of_their_own(tmp_path: Path, how: str) -> None:
+    opened = recorded(tmp_path, FORKS % how)
+    first, child, follower = opened.processes
+    assert (first.forked, child.forked, follower.forked) == (False, True, False)
+    assert child.parent == first.pid == follower.pid != child.pid
+    assert follower.program == os.path.realpath("/bin/true")
+    parents = [(MALLOC, 48, 0, 0), (MALLOC, 48, 0, 0), (FREE, 0, 1, 0)] * 15000
+    children = [(MALLOC, 64, 0, 0), (MALLOC, 64, 0, 0), (FREE, 0, 1, 0)] * 15000
+    found = rows(events(opened, 0))
+    assert found == [(MALLOC, 1111, 0, 0), *parents, (FREE, 0, 30001, 0)]
+    found = rows(events(opened, 1))
+    assert found == [*children, (FREE, 0, 0, 0), (MALLOC, 2222, 0, 0), (REALLOC, 3333, 1, 0)]
+
+
+def test_a_program_that_is_killed_keeps_its_tail(tmp_path: Path) -> None:
+    source = """
+    int main(void) {
+      for (int i = 1; i <= 100003; ++i) malloc(i);
+      raise(SIGKILL);
+      return 0;
+    }
+    """
+    opened = recorded(tmp_path, source, code=128 + signal.SIGKILL)
+    assert rows(events(opened)) == [(MALLOC, i, 0, 0) for i in range(1, 100004)]
+
+
+def test_a_program_that_closes_every_file_is_recorded_on(tmp_path: Path) -> None:
+    source = """
+    int main(void) {
+      malloc(1);
+      for (int i = 3; i < 1024; ++i) close(i);
+      for (int i = 0; i < 100000; ++i) malloc(2);
+      return 0;
+    }
+    """
+    assert recorded(tmp_path, source).count() == 100001
+
+
+MANY = """
+int main(void) {
+  for (int i = 0; i < 300000; ++i) malloc(9);
+  return 0;
+}
+"""
+
+
+def test_bytes_bound_a_recording(tmp_path: Path) -> None:
+    found = record.record([program(tmp_path, MANY)], tmp_path / "t", max_bytes=300_000)
+    assert found.code == 0 and found.stopped == "the bytes were used up"
+    assert 10_000 < found.events < 300_000
+    assert Trace(found.path).foot["stopped"] == found.stopped
+    assert record.record([str(tmp_path / "program")], tmp_path / "t", max_bytes=1000).events == 0
+
+
+def test_time_bounds_a_recording(tmp_path: Path) -> None:
+    source = """
+    static long now(void) {
+      struct timespec t;
+      clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+      return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    }
+    int main(void) {
+      long start = now();
+      malloc(11);
+      while (now() < start + 300) free(malloc(22));
+      for (int i = 0; i < 100; ++i) malloc(33);
+      return 0;
+    }
+    """
+    made = program(tmp_path, source)
+    found = record.record([made], tmp_path / "t", seconds=0.1)
+    sizes = set(events(Trace(found.path)).sizes.tolist())
+    assert found.stopped == "the time was up" and 33 not in sizes
+    found = record.record([made], tmp_path / "t", after=0.2)
+    sizes = set(events(Trace(found.path)).sizes.tolist())
+    assert found.stopped is None and 33 in sizes and 11 not in sizes
+    assert record.record([made], tmp_path / "t", after=3600).events == 0
+
+
+def test_an_anonymous_trace_names_nothing(tmp_path: Path) -> None:
+    found = record.record([program(tmp_path, MANY)], tmp_path / "t", anonymous=True)
+    opened = Trace(found.path)
+    assert opened.count() == 300_000 and opened.head["command"] is None
+    assert [process.program for process in opened.processes] == [""]
+
+
+def test_variants_are_recorded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_PRELOAD", str(build.build_one("unified").library))
+    opened = recorded(tmp_path, MANY)
+    asked, freed, *rest = rows(events(opened))  # the witness asks the variant whether a block is its own
+    assert (asked, freed) == ((MALLOC, 1, 0, 0), (FREE, 0, 1, 0))
+    assert rest == [(MALLOC, 9, 0, 0)] * 300_000
+
+
+def test_a_program_that_is_not_reached_is_named(tmp_path: Path) -> None:
+    made = program(tmp_path, "int main(void) { return 0; }", "-static")
+    with pytest.raises(HakmemError, match="statically linked"):
+        record.record([made], tmp_path / "t")
+    found = record.record(["sh", "-c", f"{made}; true"], tmp_path / "t")
+    assert len(found.missed) == 1 and found.missed[0].startswith(f"{made}: {made} is statically linked")
+
+
+def test_what_cannot_be_recorded_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(HakmemError, match="expected a program in PATH or a path, got 'nonesuch'"):
+        record.record(["nonesuch"], tmp_path / "t")
+    with pytest.raises(HakmemError, match="the trace cannot be written: No such file"):
+        record.record(["true"], tmp_path / "none" / "t")
+
+
+def test_the_command_passes_the_exit_code_on(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(build.__file__).parents[1])}
+    words = ["record", "-o", str(tmp_path / "t"), "--", "sh", "-c", "echo $0; exit 3"]
+    answer = subprocess.run(
+        [sys.executable, "-m", "hakmem", *words], capture_output=True, text=True, check=False, env=environment
+    )
+    assert answer.returncode == 3 and answer.stdout == "sh\n"
+    assert answer.stderr.startswith(f"hakmem: {tmp_path / 't'}: ")
+    assert trace.Trace(tmp_path / "t").count() > 0
