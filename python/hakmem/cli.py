@@ -522,6 +522,25 @@ def record(
     )
 
 
+trace_app = typer.Typer(no_args_is_help=True, help="Look at what hakmem record wrote.")
+app.add_typer(trace_app, name="trace")
+
+
+@trace_app.command(name="show")
+def trace_show(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A trace of hakmem record")],
+    process: Annotated[
+        int | None, typer.Option(help="The process to look at [default: the one with the most events]")
+    ] = None,
+    as_json: JsonOption = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the page with the pictures here")
+    ] = None,
+) -> None:
+    """Show a trace: sizes, lifetimes, live bytes, threads, cross-thread frees, realloc chains, the peak."""
+    _delegate("trace_report", path=path, process=process, as_json=as_json, page_path=html)
+
+
 @app.command()
 def stats(
     pid: Annotated[int, typer.Argument(metavar="PID", min=1, help="A process on a library with counters")],

@@ -149,13 +149,13 @@ def _facts(outcome: Outcome) -> str:
         facts.append((f"{winner.memory:.2f}x", "libc's peak memory"))
     facts.append((f"{100 * outcome.noise_floor:.1f} %", "noise floor of this run"))
     facts.append((str(len(outcome.variants)), "variants considered"))
-    return (
-        '<div class="facts">'
-        + "".join(
-            f"<div><b>{html.escape(big)}</b><span>{html.escape(small)}</span></div>" for big, small in facts
-        )
-        + "</div>"
-    )
+    return facts_row(facts)
+
+
+def facts_row(facts: Iterable[tuple[str, str]]) -> str:
+    """Figures and what they are, side by side."""
+    cells = (f"<div><b>{html.escape(big)}</b><span>{html.escape(small)}</span></div>" for big, small in facts)
+    return f'<div class="facts">{"".join(cells)}</div>'
 
 
 def table(head: Iterable[tuple[str, str]], rows: Iterable[tuple[str, list[str]]]) -> str:
@@ -338,7 +338,8 @@ def _ordered(outcome: Outcome) -> list[VariantOutcome]:
     return sorted(outcome.variants, key=key)
 
 
-def _axis(title: str = "", **more: Any) -> Figure:
+def figure_axis(title: str = "", **more: Any) -> Figure:
+    """A figure's axis in the page's colours."""
     return {
         "title": {"text": title},
         "gridcolor": "@line",
@@ -404,14 +405,14 @@ def _ranking(outcome: Outcome) -> Figure:
     layout = {
         "height": 110 + _ROW_PX * len(names),
         "margin": {"l": 10, "r": 10, "t": 30, "b": 50},
-        "xaxis": _axis(
+        "xaxis": figure_axis(
             "time relative to libc's",
             type="log",
             range=[low, high],
             tickvals=ticks,
             ticktext=[f"{tick:g}" for tick in ticks],
         ),
-        "yaxis": _axis(categoryorder="array", categoryarray=names[::-1], type="category"),
+        "yaxis": figure_axis(categoryorder="array", categoryarray=names[::-1], type="category"),
         "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
         "shapes": [
             {
@@ -513,8 +514,8 @@ def heat_map(
         "height": 220 + _ROW_PX * len(labels),
         "width": max(640, 220 + 40 * len(names)),
         "margin": {"l": 10, "r": 10, "t": 10, "b": 60},
-        "xaxis": _axis(type="category", tickangle=-60, side="top"),
-        "yaxis": _axis(type="category", autorange="reversed"),
+        "xaxis": figure_axis(type="category", tickangle=-60, side="top"),
+        "yaxis": figure_axis(type="category", autorange="reversed"),
     }
     return {"data": data, "layout": layout}
 
@@ -573,8 +574,8 @@ def _scatter(outcome: Outcome) -> Figure:
     layout = {
         "height": 420,
         "margin": {"l": 10, "r": 10, "t": 30, "b": 50},
-        "xaxis": _axis("peak RSS relative to libc's"),
-        "yaxis": _axis("time relative to libc's"),
+        "xaxis": figure_axis("peak RSS relative to libc's"),
+        "yaxis": figure_axis("time relative to libc's"),
         "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
     }
     return {"data": data, "layout": layout}
@@ -607,8 +608,8 @@ def _sizes(outcome: Outcome) -> Figure:
     layout = {
         "height": 90 + _ROW_PX * len(rows),
         "margin": {"l": 10, "r": 10, "t": 10, "b": 40},
-        "xaxis": _axis("", type="category", side="top"),
-        "yaxis": _axis(type="category", autorange="reversed"),
+        "xaxis": figure_axis("", type="category", side="top"),
+        "yaxis": figure_axis(type="category", autorange="reversed"),
     }
     return {"data": data, "layout": layout}
 
