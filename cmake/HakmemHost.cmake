@@ -66,9 +66,14 @@ if(HAKMEM_RUNNER)
   add_library(hakmem_null SHARED "${HAKMEM_SOURCE_DIR}/cpp/src/null_malloc.cpp")
   target_link_libraries(hakmem_null PRIVATE hakmem_host_flags)
 
+  # Makes the plans that the runner replays.
+  add_executable(hakmem_plan "${HAKMEM_SOURCE_DIR}/cpp/src/plan.cpp")
+  target_link_libraries(hakmem_plan PRIVATE hakmem_host_flags)
+
   add_executable(hakmem_runner "${HAKMEM_SOURCE_DIR}/cpp/src/runner.cpp")
   target_link_libraries(hakmem_runner PRIVATE hakmem_host_flags hakmem_null Threads::Threads ${CMAKE_DL_LIBS})
-  set_target_properties(hakmem_null hakmem_runner PROPERTIES
+  add_dependencies(hakmem_runner hakmem_plan)
+  set_target_properties(hakmem_null hakmem_plan hakmem_runner PROPERTIES
     LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/runner"
     RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/runner"
     BUILD_RPATH_USE_ORIGIN ON

@@ -120,6 +120,7 @@ def write(folder: Path) -> Path:
         "runner.cpp": "int main() { return 0; }\n",
         "recorder.cpp": "extern int recorder_stub;\n",
         "merge.cpp": "int main() { return 0; }\n",
+        "plan.cpp": "int main() { return 0; }\n",
     }
     shutil.copy2(top / "cpp" / "src" / "witness.cpp", source)
     for name, text in texts.items():

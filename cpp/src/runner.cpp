@@ -8,6 +8,7 @@
 
 #include <hakmem/bench/first_allocation.hpp>
 #include <hakmem/bench/process_allocator.hpp>
+#include <hakmem/bench/replay.hpp>
 #include <hakmem/bench/report.hpp>
 #include <hakmem/bench/startup.hpp>
 #include <hakmem/bench/syscall_counter.hpp>
@@ -20,11 +21,12 @@ using namespace hakmem::bench;
 [[gnu::section(".preinit_array"), gnu::used]] void (*at_start)(int, char**, char**) = &time_first_allocation;
 
 constexpr const char* kUsage =
-    "usage: hakmem_runner --list | --workload NAME [--set PARAM=VALUE]... [--allocator process|null] [--cpu N[,N]...] "
-    "[--min-ms N] [--passes N] [--count-syscalls]";
+    "usage: hakmem_runner --list | --workload NAME [--set PARAM=VALUE]... | --replay PLAN [--allocator process|null] "
+    "[--cpu N[,N]...] [--min-ms N] [--passes N] [--count-syscalls]";
 
 struct Options {
   std::string workload;
+  std::string plan;  // of a replay, which has no other workload
   NamedTexts set;
   std::string allocator = "process";
   std::vector<std::uint64_t> cpus;
@@ -57,6 +59,9 @@ Options parse(int argc, char** argv) {
     const std::string_view value = argv[++i];
     if (option == "--workload") {
       options.workload = value;
+    } else if (option == "--replay") {
+      options.plan = value;
+      options.workload = kReplay.name;
     } else if (option == "--set") {
       const std::size_t equals = value.find('=');
       if (equals == value.npos) {
@@ -127,17 +132,19 @@ std::string served_json(const Run& run) {
 template <hakmem::concepts::Allocator A>
 Json run_row(const Options& options) {
   const bool is_startup = options.workload == kStartup.name;
-  const Workload<A>* workload = is_startup ? nullptr : &find_workload<A>(options.workload);
-  const Parameters parameters(is_startup ? kStartup : *workload->info, options.set);
+  const bool is_replay = !options.plan.empty();
+  const Workload<A>* workload = is_startup || is_replay ? nullptr : &find_workload<A>(options.workload);
+  const Parameters parameters(is_startup ? kStartup : is_replay ? kReplay : *workload->info, options.set);
   pin(options.cpus);
 
   Run run({.min_ns = options.min_ms * 1'000'000,
-           .passes = options.passes,
+           .passes = is_replay ? 1 : options.passes,
            .on_begin = options.marked ? &mark_begin : nullptr,
            .on_end = options.marked ? &mark_end : nullptr});
   const A allocator;
-  if (is_startup) {
-    startup(parameters, run, options.allocator.c_str(), environ);
+  if (is_startup || is_replay) {
+    if (is_startup) startup(parameters, run, options.allocator.c_str(), environ);
+    if (is_replay) replay(allocator, options.plan, run);
     void* p = allocator.malloc(64);
     run.sample(allocator, p);
     allocator.free(p);

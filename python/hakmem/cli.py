@@ -542,6 +542,27 @@ def trace_show(
 
 
 @app.command()
+def replay(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A trace of hakmem record")],
+    names: NamesArgument = None,
+    process: Annotated[
+        int | None, typer.Option(help="The process to replay [default: the one with the most events]")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Fresh processes per contestant")] = 5,
+    peers: Annotated[
+        list[str] | None,
+        typer.Option("--peer", metavar="NAME=LIBRARY", help="Race another malloc library too"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a recorded program's calls under variants (default: unified), libc and the null allocator."""
+    _delegate(
+        "replay", path=path, names=names or ["unified"], process=process, rounds=rounds, peers=peers or [],
+        as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command()
 def stats(
     pid: Annotated[int, typer.Argument(metavar="PID", min=1, help="A process on a library with counters")],
     as_json: JsonOption = False,

@@ -199,9 +199,15 @@ class Trace:
         for columns in self.columns(process):
             yield decode(columns)
 
-    def largest(self) -> Process | None:
-        """The process with the most events; the first of several, None when there is none."""
-        return max(self.processes, key=lambda process: self.count(process.number), default=None)
+    def chosen(self, number: int | None) -> Process | None:
+        """The process of this number, or the one with the most events (None: there is none)."""
+        if number is None:
+            return max(self.processes, key=lambda process: self.count(process.number), default=None)
+        if not 0 <= number < len(self.processes):
+            raise HakmemError(
+                f"{self.path}: --process: expected a process of 0 to {len(self.processes) - 1}, got {number}"
+            )
+        return self.processes[number]
 
 
 def decode(columns: bytes) -> Events:

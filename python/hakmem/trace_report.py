@@ -15,7 +15,7 @@ from rich.table import Table
 
 from . import report
 from .errors import HakmemError
-from .trace import Process, Trace, TraceError
+from .trace import Trace, TraceError
 from .trace_summary import Summary, by_doubling, summarise
 
 _BAR = 30
@@ -30,8 +30,9 @@ def cli_trace_report(path: Path, process: int | None, as_json: bool, page_path: 
     """What `hakmem trace show` does; 1 when the file is no trace, or not a whole one."""
     try:
         trace = Trace(path)
-        chosen = _chosen(trace, process)
-        found = [summarise(trace, item) for item in (trace.processes if as_json else chosen)]
+        chosen = trace.chosen(process)
+        wanted = trace.processes if as_json and process is None else [chosen] if chosen else []
+        found = [summarise(trace, item) for item in wanted]
     except TraceError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -45,18 +46,6 @@ def cli_trace_report(path: Path, process: int | None, as_json: bool, page_path: 
         sys.stderr.write(f"error: {trace.cut}; what is whole is shown\n")
         return 1
     return 0
-
-
-def _chosen(trace: Trace, number: int | None) -> list[Process]:
-    """The process asked for, or the one with the most events."""
-    if number is None:
-        largest = trace.largest()
-        return [largest] if largest else []
-    if not 0 <= number < len(trace.processes):
-        raise HakmemError(
-            f"{trace.path}: --process: expected a process of 0 to {len(trace.processes) - 1}, got {number}"
-        )
-    return [trace.processes[number]]
 
 
 def as_object(trace: Trace, found: Sequence[Summary]) -> dict[str, Any]:

@@ -1,0 +1,286 @@
+"""Making a recorded program's calls again under each contestant, in fresh processes and interleaved rounds.
+
+``hakmem_plan`` turns one process of a trace into a plan, which the runner plays (cpp/hakmem/bench/replay.hpp)
+once and from the cold: threads and their order kept, first and last byte of each block touched. Racing,
+proof of service and statistics are those of `bench`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+import math
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from . import bench, stats
+from . import build as builds
+from .bench import Contestant
+from .build import BuildFailure, Built
+from .errors import HakmemError
+from .stats import Ratio
+from .store import Failure, Result, Store
+from .trace import KINDS, Process, Trace, TraceError
+from .workloads import Row
+
+SEED = 42
+MOST_SEATS = 256
+_PLAN = "hakmem_plan"
+_WORD = struct.Struct("<I")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A process's calls ready for replay: the file, threads to run, and how many calls of each kind."""
+
+    path: Path
+    seats: int
+    calls: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ReplayRow(Row):
+    """A row that replays a plan instead of running a workload; its label names the trace's content."""
+
+    plan: Path = Path()
+    seats: int = 1
+
+    @property
+    def threads(self) -> int:
+        """Threads that the replay runs."""
+        return self.seats
+
+    @property
+    def has_seed(self) -> bool:
+        """Nothing is drawn."""
+        return False
+
+    def arguments(self, seed: int | None = None) -> list[str]:
+        """The runner's arguments for this row."""
+        del seed
+        return ["--replay", str(self.plan)]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One contestant's replay: medians over the rounds, and the paired ratio of its time to libc's.
+
+    ``peak_rss_kib`` is less what the loop itself holds.
+    """
+
+    name: str
+    kind: str
+    rounds: int
+    seconds: float
+    ns_per_call: float
+    cv: float
+    ratio: Ratio | None
+    peak_rss_kib: float
+    calls: int
+
+
+def seats_of(trace: Trace, process: Process) -> list[int]:
+    """The seat of each recorded thread: one that began after another had ended may take its seat.
+
+    With more than `MOST_SEATS` threads at a time, some share one and take turns in their order.
+    """
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    at = 0
+    for events in trace.events(process.number):
+        names, begins = np.unique(events.threads, return_index=True)
+        _, ends = np.unique(events.threads[::-1], return_index=True)
+        for name, begin, end in zip(names.tolist(), begins.tolist(), ends.tolist(), strict=True):
+            first.setdefault(name, at + begin)
+            last[name] = at + len(events) - 1 - end
+        at += len(events)
+    seats = [0] * (max(first, default=-1) + 1)
+    taken: list[tuple[int, int]] = []  # last event and seat
+    for name, begin in sorted(first.items(), key=lambda item: item[1]):
+        if taken and (taken[0][0] < begin or len(taken) == MOST_SEATS):
+            end, seat = heapq.heappop(taken)
+        else:
+            end, seat = 0, len(taken)
+        seats[name] = seat
+        heapq.heappush(taken, (max(end, last[name]), seat))
+    return seats
+
+
+def make_plan(trace: Trace, process: Process, path: Path) -> Plan:
+    """Write the plan of a process into ``path``; a trace that contradicts itself is a `HakmemError`."""
+    seats = seats_of(trace, process)
+    program = builds.runner().parent / _PLAN
+    with subprocess.Popen(
+        [str(program), str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        assert run.stdin is not None
+        try:
+            run.stdin.write(struct.pack(f"<{len(seats) + 1}I", len(seats), *seats))
+            for columns in trace.columns(process.number):
+                run.stdin.write(_WORD.pack(len(columns)))
+                run.stdin.write(columns)
+        except BrokenPipeError:
+            pass  # it has said why
+        answer, complaint = run.communicate()
+    if run.returncode != 0:
+        raise HakmemError(f"{trace.path}: {complaint.decode(errors='replace').strip()}")
+    found = json.loads(answer)
+    calls = {name: int(found["calls"][str(kind)]) for kind, name in enumerate(KINDS)}
+    return Plan(path, int(found["seats"]), calls)
+
+
+def race(
+    trace: Trace,
+    process: Process,
+    contestants: Sequence[Contestant],
+    rounds: int,
+    store: Store,
+    folder: Path,
+    progress: bench.Progress | None = None,
+) -> tuple[Plan, list[Standing], float, list[Failure]]:
+    """Replay a process under contestants: its plan, how each stands, the noise floor, and who failed.
+
+    The plan lies in ``folder`` meanwhile. A race of the same trace and contestants that is in the store is
+    gone on with, or measured anew when it is complete.
+    """
+    plan = make_plan(trace, process, folder / "replay.plan")
+    content = hashlib.sha256()
+    with trace.path.open("rb") as file:
+        while part := file.read(1 << 20):
+            content.update(part)
+    row = ReplayRow(
+        f"{trace.path.name} {content.hexdigest()[:12]}, process {process.number}",
+        "replay",
+        {},
+        plan.path,
+        plan.seats,
+    )
+    all_of_them, twins = bench.with_twins(contestants)
+    complete = bench.is_complete(all_of_them, [row], rounds, SEED, store)
+    run = bench.run(all_of_them, [row], rounds, SEED, store, progress, fresh=complete)
+    results = store.results(run)
+    found = stats.cells(results)
+    standings = [_standing(found, who, row.label) for who in contestants if (who.name, row.label) in found]
+    return plan, standings, stats.noise_floor(found, twins, [row.label]), store.failures(run)
+
+
+def _standing(found: stats.Cells, who: Contestant, label: str) -> Standing:
+    cell: Sequence[Result] = found[who.name, label]
+    return Standing(
+        who.name,
+        who.kind,
+        len(cell),
+        stats.median([one.ns_per_op * one.ops / 1e9 for one in cell]),
+        stats.median([one.ns_per_op for one in cell]),
+        stats.cv([one.ns_per_op for one in cell]),
+        stats.ratio(found, who.name, "libc", label) if who.name != "libc" else None,
+        stats.median([max(0, one.peak_rss_kib - one.harness_kib) for one in cell]),
+        cell[-1].ops,
+    )
+
+
+def _peer(text: str) -> Contestant:
+    name, equals, library = text.partition("=")
+    if not (name and equals and library):
+        raise HakmemError(f"--peer: expected NAME=LIBRARY, got {text!r}")
+    return bench.peer(name, Path(library))
+
+
+def cli_replay(
+    path: Path, names: Sequence[str], process: int | None, rounds: int, peers: Sequence[str], as_json: bool
+) -> int:
+    """What `hakmem replay` does; 1 when the file is no trace or a contestant failed."""
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    rivals = [_peer(text) for text in peers]
+    try:
+        trace = Trace(path)
+        chosen = trace.chosen(process)
+    except TraceError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    if chosen is None or trace.count(chosen.number) == 0:
+        sys.stderr.write(f"error: {path}: expected a process with events to replay, got none\n")
+        return 1
+    with errors.status("building") as status:
+        built = builds.build(names)
+        for item in built.values():
+            if isinstance(item, BuildFailure):
+                raise HakmemError(f"variant {item.name} did not build: {item.message}")
+        variants = [bench.contestant(item) for item in built.values() if isinstance(item, Built)]
+        contestants = [bench.libc(), bench.null(), *variants, *rivals]
+        with bench.default_store() as store, tempfile.TemporaryDirectory(prefix="hakmem-replay-") as name:
+            plan, standings, floor, failures = race(
+                trace,
+                chosen,
+                contestants,
+                rounds,
+                store,
+                Path(name),
+                lambda done, total, text: status.update(f"{done} of {total}: {text}"),
+            )
+    if trace.cut:
+        errors.print(f"{trace.cut}; what is whole was replayed", markup=False)
+    if as_json:
+        answer = _as_object(trace, chosen, plan, standings, floor, failures)
+        sys.stdout.write(json.dumps(answer, indent=1) + "\n")
+    else:
+        _print(Console(highlight=False), chosen, plan, standings, floor)
+    for failure in failures:
+        errors.print(f"error: {failure.variant} failed: {failure.reason}", markup=False)
+    return 1 if failures else 0
+
+
+def _as_object(
+    trace: Trace,
+    process: Process,
+    plan: Plan,
+    standings: Sequence[Standing],
+    floor: float,
+    failures: Sequence[Failure],
+) -> dict[str, Any]:
+    return {
+        "trace": str(trace.path),
+        "cut": trace.cut,
+        "process": vars(process),
+        "threads": plan.seats,
+        "calls": dict(plan.calls),
+        "contestants": [
+            {**vars(item), "ratio": vars(item.ratio) if item.ratio else None} for item in standings
+        ],
+        "noise_floor": None if math.isnan(floor) else floor,
+        "failures": [vars(failure) for failure in failures],
+    }
+
+
+def _print(
+    console: Console, process: Process, plan: Plan, standings: Sequence[Standing], floor: float
+) -> None:
+    calls = ", ".join(f"{name} {count:,}" for name, count in plan.calls.items())
+    console.print(f"process {process.number} {process.program}: {calls}; {plan.seats} threads", markup=False)
+    table = Table("contestant", box=None, header_style="bold")
+    for title in ("seconds", "ns a call", "time to libc's", "peak MiB", "to libc's"):
+        table.add_column(title, justify="right")
+    base = next((item.peak_rss_kib for item in standings if item.name == "libc"), 0.0)
+    for item in standings:
+        ratio = item.ratio
+        table.add_row(
+            item.name,
+            f"{item.seconds:.3f}",
+            f"{item.ns_per_call:.1f}",
+            f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" if ratio else "",
+            f"{item.peak_rss_kib / 1024:.1f}",
+            f"{item.peak_rss_kib / base:.2f}" if base and item.name != "libc" else "",
+        )
+    console.print(table)
+    console.print(f"noise: the same allocator under two names differs by up to {floor:.1%}")
