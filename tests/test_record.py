@@ -287,6 +287,37 @@ def test_variants_are_recorded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert rest == [(MALLOC, 9, 0, 0)] * 300_000
 
 
+def test_the_operators_of_a_library_do_not_pass_the_recorder_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p.cpp").write_text(
+        """
+        #include <new>
+        struct alignas(256) Wide { char c[300]; };
+        int main() {
+          delete[] new char[1111];
+          delete new (std::nothrow) Wide;
+          bool thrown = false;
+          std::set_new_handler([] { std::set_new_handler(nullptr); });
+          try { ::operator new(std::size_t{1} << 60); } catch (const std::bad_alloc&) { thrown = true; }
+          return thrown && new (std::nothrow) char[std::size_t{1} << 60] == nullptr ? 0 : 1;
+        }
+        """,
+        encoding="utf-8",
+    )
+    made = tmp_path / "p"
+    flags = ["-std=c++20", "-O0", "-w", str(tmp_path / "p.cpp"), "-o", str(made)]
+    subprocess.run([str(toolchain.find_compiler()), *flags], check=True)
+    for preload in ("", str(build.build_one("unified").library)):
+        monkeypatch.setenv("LD_PRELOAD", preload)
+        found = record.record([str(made)], tmp_path / "t")
+        assert found.code == 0
+        seen = rows(events(Trace(found.path)))
+        at = seen.index((MALLOC, 1111, 0, 0))
+        assert seen[at + 1] == (FREE, 0, 1, 0)
+        assert seen[at + 2 : at + 4] == [(ALIGNED, 512, 0, 256), (FREE, 0, 1, 0)]
+
+
 def test_a_program_that_is_not_reached_is_named(tmp_path: Path) -> None:
     made = program(tmp_path, "int main(void) { return 0; }", "-static")
     with pytest.raises(HakmemError, match="statically linked"):

@@ -10,8 +10,14 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include <hakmem/bench/recording_writer.hpp>
+
+namespace std {
+[[gnu::weak]] new_handler get_new_handler() noexcept;
+[[noreturn, gnu::weak]] void __throw_bad_alloc();
+}  // namespace std
 
 namespace {
 
@@ -162,3 +168,47 @@ extern "C" {
 }
 
 }  // extern "C"
+
+// A malloc library may have operators of its own, whose calls would pass this one by.
+namespace {
+
+// align 0: malloc's own.
+void* made_new(std::size_t n, std::size_t align, bool may_throw) {
+  for (;;) {
+    if (void* p = align == 0 ? malloc(n) : memalign(align, n)) return p;
+    const std::new_handler handler = std::get_new_handler != nullptr ? std::get_new_handler() : nullptr;
+    if (handler == nullptr) break;
+    handler();
+  }
+  if (!may_throw) return nullptr;
+  if (std::__throw_bad_alloc != nullptr) std::__throw_bad_alloc();
+  std::abort();
+}
+void* made_new_nothrow(std::size_t n, std::size_t align) noexcept { return made_new(n, align, false); }
+
+}  // namespace
+
+void* operator new(std::size_t n) { return made_new(n, 0, true); }
+void* operator new[](std::size_t n) { return made_new(n, 0, true); }
+void* operator new(std::size_t n, const std::nothrow_t&) noexcept { return made_new_nothrow(n, 0); }
+void* operator new[](std::size_t n, const std::nothrow_t&) noexcept { return made_new_nothrow(n, 0); }
+void* operator new(std::size_t n, std::align_val_t a) { return made_new(n, static_cast<std::size_t>(a), true); }
+void* operator new[](std::size_t n, std::align_val_t a) { return made_new(n, static_cast<std::size_t>(a), true); }
+void* operator new(std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
+  return made_new_nothrow(n, static_cast<std::size_t>(a));
+}
+void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
+  return made_new_nothrow(n, static_cast<std::size_t>(a));
+}
+void operator delete(void* p) noexcept { free(p); }
+void operator delete[](void* p) noexcept { free(p); }
+void operator delete(void* p, const std::nothrow_t&) noexcept { free(p); }
+void operator delete[](void* p, const std::nothrow_t&) noexcept { free(p); }
+void operator delete(void* p, std::size_t) noexcept { free(p); }
+void operator delete[](void* p, std::size_t) noexcept { free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { free(p); }
+void operator delete[](void* p, std::align_val_t) noexcept { free(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { free(p); }
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { free(p); }
+void operator delete(void* p, std::align_val_t, const std::nothrow_t&) noexcept { free(p); }
+void operator delete[](void* p, std::align_val_t, const std::nothrow_t&) noexcept { free(p); }
