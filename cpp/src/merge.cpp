@@ -122,7 +122,7 @@ class Column {
 enum class Traced : unsigned { kMalloc, kCalloc, kAligned, kRealloc, kFree };
 
 void put(const void* bytes, std::size_t count) {
-  if (std::fwrite(bytes, 1, count, stdout) != count) throw std::runtime_error("the trace could not be written");
+  if (count != 0 && std::fwrite(bytes, 1, count, stdout) != count) throw std::runtime_error("the trace could not be written");
 }
 
 // The events of a trace, a frame at a time.

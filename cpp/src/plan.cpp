@@ -25,7 +25,7 @@ class Output {
   Output(const Output&) = delete;
   ~Output() { std::fclose(file_); }
   void put(const void* bytes, std::size_t count) {
-    if (std::fwrite(bytes, 1, count, file_) != count) fail();
+    if (count != 0 && std::fwrite(bytes, 1, count, file_) != count) fail();
     at_ += count;
   }
   void finish(const PlanHeader& header) {
@@ -41,7 +41,7 @@ class Output {
   std::uint64_t at_ = 0;
 };
 
-bool get(void* to, std::size_t bytes) { return std::fread(to, 1, bytes, stdin) == bytes; }
+bool get(void* to, std::size_t bytes) { return bytes == 0 || std::fread(to, 1, bytes, stdin) == bytes; }
 
 std::uint32_t get_word() {
   std::uint32_t word;

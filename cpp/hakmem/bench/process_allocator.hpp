@@ -15,7 +15,11 @@ class ProcessAllocator {
   void* malloc(std::size_t n) const noexcept { return ::malloc(n); }
   void* calloc(std::size_t count, std::size_t n) const noexcept { return ::calloc(count, n); }
   void* realloc(void* p, std::size_t n) const noexcept { return ::realloc(p, n); }
-  void* aligned_alloc(std::size_t align, std::size_t n) const noexcept { return ::aligned_alloc(align, n); }
+  // By posix_memalign: some libraries' aligned_alloc refuses bytes that are no multiple of the alignment.
+  void* aligned_alloc(std::size_t align, std::size_t n) const noexcept {
+    void* p = nullptr;
+    return ::posix_memalign(&p, align, n) == 0 ? p : nullptr;
+  }
   void free(void* p) const noexcept { ::free(p); }
   std::size_t usable_size(const void* p) const noexcept { return ::malloc_usable_size(const_cast<void*>(p)); }
 
