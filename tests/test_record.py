@@ -272,6 +272,34 @@ def test_time_bounds_a_recording(tmp_path: Path) -> None:
     assert record.record([made], tmp_path / "t", after=3600).events == 0
 
 
+def test_an_interrupt_is_the_programs_to_answer(tmp_path: Path) -> None:
+    source = """
+    static void stop(int number) { (void)number; }
+    int main(void) {
+      struct sigaction action = {.sa_handler = stop};
+      sigset_t blocked, none;
+      sigemptyset(&none);
+      sigemptyset(&blocked);
+      sigaddset(&blocked, SIGINT);
+      sigprocmask(SIG_BLOCK, &blocked, NULL);
+      sigaction(SIGINT, &action, NULL);
+      malloc(5);
+      if (write(1, "x", 1) != 1) return 1;
+      sigsuspend(&none);
+      malloc(6);
+      return 4;
+    }
+    """
+    command = [sys.executable, "-m", "hakmem", "record", "-o", str(tmp_path / "t"), "--"]
+    command += [program(tmp_path, source)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(build.__file__).parents[1])}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True) as run:
+        assert run.stdout is not None and run.stdout.read(1) == b"x"
+        os.killpg(run.pid, signal.SIGINT)
+    assert run.returncode == 4
+    assert rows(events(Trace(tmp_path / "t"))) == [(MALLOC, 5, 0, 0), (MALLOC, 6, 0, 0)]
+
+
 def test_an_anonymous_trace_names_nothing(tmp_path: Path) -> None:
     found = record.record([program(tmp_path, MANY)], tmp_path / "t", anonymous=True)
     opened = Trace(found.path)

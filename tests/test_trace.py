@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer.testing
 
-from hakmem import trace, trace_summary
+from hakmem import cli, trace, trace_summary
 from hakmem.trace import ALIGNED, CALLOC, FREE, KINDS, MALLOC, REALLOC, Process, Trace, TraceError
 from written_trace import Row, columns, leb, write
 
@@ -171,3 +174,71 @@ def test_numbers_of_every_length() -> None:
 def test_the_writer_says_how_many_events_it_was_given() -> None:
     writer = trace.Writer(io.BytesIO(), {})
     assert writer.events(0, columns(HISTORY)) == 10
+
+
+def show(*arguments: object, code: int = 0) -> Any:
+    words = ["trace", "show", *map(str, arguments)]
+    result = typer.testing.CliRunner().invoke(cli.app, words, prog_name="hakmem", env={"COLUMNS": "120"})
+    assert result.exit_code == code, result.output + result.stderr
+    return result
+
+
+def figures(page: Path) -> dict[str, Any]:
+    text = page.read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text.split("const figures = ")[1].split(";\n")[0])
+    return found
+
+
+def test_show_prints_what_was_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "t", HISTORY)
+    text = show(path).stdout
+    for words in ("10  events", "1.0 TiB  live at the peak, in 3 blocks", "33.3 %  of frees by another"):
+        assert words in text, text
+    assert "calls: malloc 2, calloc 1, aligned 1, realloc 2, free 4" in text
+    found = json.loads(show(path, "--json").stdout)
+    (process,) = found["processes"]
+    assert process["lifetimes"] == {"1": 2, "2": 1} and process["cross_thread_share"] == 1 / 3
+    assert (found["cut"], found["events"], process["peak_event"]) == (None, 10, 3)
+
+
+def test_show_writes_a_page_that_needs_no_network(tmp_path: Path) -> None:
+    page = tmp_path / "pages" / "t.html"
+    show(write(tmp_path / "t", HISTORY), "--html", page)
+    text = page.read_text(encoding="utf-8")
+    found = figures(page)
+    for name, figure in found.items():
+        assert f'<div id="{name}" class="plot">' in text and figure["data"][0]["y"], name
+    assert found["sizes"]["data"][0]["x"] == ["0 B", "64 B", "128 B", "256 B", "512 B", "1.0 TiB"]
+    assert max(found["live"]["data"][0]["y"]) == (1 << 40) + 350
+    assert "<title>hakmem trace</title>" in text and "<script src" not in text
+
+
+def test_show_keeps_to_the_busiest_threads(tmp_path: Path) -> None:
+    rows: list[Row] = [(MALLOC, thread, 0, 8, 0, 0) for thread in range(500)]
+    path = write(tmp_path / "t", [*rows, *rows[77:78]])
+    text = show(path, "--html", tmp_path / "t.html").stdout
+    assert "and 480 threads with no more events than these" in text
+    bars = figures(tmp_path / "t.html")["threads"]["data"][0]
+    assert len(bars["x"]) == 20 and dict(zip(bars["x"], bars["y"], strict=True))["77"] == 2
+
+
+def test_show_of_a_process_that_asked_for_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "t")
+    assert "0  events" in show(path, "--html", tmp_path / "t.html").stdout
+    assert json.loads(show(path, "--json").stdout)["processes"][0]["peak_bytes"] == 0
+
+
+def test_show_of_a_wrong_file_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    path = write(tmp_path / "t", HISTORY[:4], HISTORY[4:], end=False)
+    result = show(path, code=1)
+    assert result.stderr == f"error: {path}: the trace is cut off after 10 events; what is whole is shown\n"
+    assert "10  events" in result.stdout
+    path.write_bytes(b"PK and so on")
+    result = show(path, code=1)
+    assert result.stderr == f"error: {path}: expected a trace of hakmem record, got another kind of file\n"
+    assert result.stdout == ""
+    path = write(tmp_path / "t", HISTORY)
+    says = f"error: {path}: --process: expected a process of 0 to 0, got 1\n"
+    assert show(path, "--process", 1, code=2).stderr == says
+    page = tmp_path / "t" / "page.html"
+    assert f"error: {page}: the page cannot be written" in show(path, "--html", page, code=2).stderr

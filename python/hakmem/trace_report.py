@@ -22,6 +22,7 @@ _BAR = 30
 _CURVE = 60
 _STEPS = "▁▂▃▄▅▆▇█"
 _MOST_PROCESSES = 20
+_MOST_THREADS = 20
 
 Figure = dict[str, Any]
 
@@ -130,8 +131,16 @@ def _print_summary(console: Console, summary: Summary) -> None:
     _print_counts(console, "lived for ms, up to", "blocks", lives)
     chains = {f"{bound:,}": count for bound, count in summary.chains.items()}
     _print_counts(console, "reallocated times, up to", "blocks", chains)
-    threads = {str(thread): count for thread, count in list(summary.threads.items())[:_MOST_PROCESSES]}
-    _print_counts(console, "thread", "events", threads)
+    threads = _busiest(summary.threads)
+    _print_counts(console, "thread", "events", {str(thread): count for thread, count in threads.items()})
+    if len(threads) < len(summary.threads):
+        console.print(f"and {len(summary.threads) - len(threads)} threads with no more events than these")
+
+
+def _busiest(threads: dict[int, int]) -> dict[int, int]:
+    """The threads with the most events, by number."""
+    most = sorted(threads.items(), key=lambda item: -item[1])[:_MOST_THREADS]
+    return dict(sorted(most))
 
 
 def _print_counts(console: Console, what: str, unit: str, counts: dict[str, int]) -> None:
@@ -190,7 +199,7 @@ def page(trace: Trace, found: Sequence[Summary]) -> str:
         "lifetimes": _bars(summary.lifetimes, "allocations made meanwhile, up to", "blocks"),
         "lifetimes_ms": _bars(summary.lifetimes_ms, "milliseconds, up to", "blocks"),
         "chains": _bars(summary.chains, "reallocs of one block, up to", "blocks"),
-        "threads": _bars(summary.threads, "thread", "events"),
+        "threads": _bars(_busiest(summary.threads), "thread", "events"),
     }
     texts = {
         "live": ("Live bytes", "The most that was live in each stretch, over the events of the process."),
@@ -198,7 +207,7 @@ def page(trace: Trace, found: Sequence[Summary]) -> str:
         "lifetimes": ("Lifetimes", "Freed blocks by the allocations that the process made while they lived."),
         "lifetimes_ms": ("Lifetimes in time", "Freed blocks by the coarse clock; 0 is within one tick."),
         "chains": ("Realloc chains", "Blocks by how often they were reallocated."),
-        "threads": ("Threads", "Events by the thread that made them."),
+        "threads": ("Threads", "Events by the thread that made them; the busiest ones."),
     }
     body += [report.figure_section(title, name, text) for name, (title, text) in texts.items()]
     body.append(_sizes_table(summary))
