@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -229,6 +230,35 @@ def test_a_program_that_closes_every_file_is_recorded_on(tmp_path: Path) -> None
     }
     """
     assert recorded(tmp_path, source).count() == 100001
+
+
+def test_a_chunk_that_was_being_copied_when_the_process_was_killed_counts_once(tmp_path: Path) -> None:
+    made = program(tmp_path, MANY)
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    (folder / "control").write_bytes(struct.pack("<5Q", 0, 1 << 30, 0, (1 << 64) - 1, 0))
+    library = build.recorder()
+    variables = {**os.environ, "LD_PRELOAD": str(library), record.FOLDER_VARIABLE: str(folder)}
+    subprocess.run([made], check=True, env=variables)
+    (file,) = folder.glob("process.*")
+
+    def merged() -> bytes:
+        return subprocess.run(
+            [str(library.parent / "hakmem_merge"), str(file)], check=True, capture_output=True
+        ).stdout
+
+    whole, right = file.read_bytes(), merged()
+    page, chunk, at = 1 << 12, 1 << 17, 5 * 8  # where the header counts the chunks
+    (count,) = struct.unpack_from("<Q", whole, at)
+    assert count > 3 and len(right) > 300_000
+    for copied in (chunk, chunk // 2, 40):
+        for source in range(count):
+            again = bytearray(whole.ljust(page + (count + 1) * chunk, b"\0"))
+            begin = page + source * chunk
+            again[page + count * chunk : page + count * chunk + copied] = again[begin : begin + copied]
+            struct.pack_into("<Q", again, at, count + 1)
+            file.write_bytes(again)
+            assert merged() == right, (copied, source)
 
 
 MANY = """

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <queue>
 #include <stdexcept>
@@ -237,25 +239,34 @@ class Blocks {
   std::uint64_t made_ = 0;
 };
 
+// The turns of all chunks. One that stands there twice, as its process was killed while it copied a chunk, is taken once.
 std::vector<std::unique_ptr<Turn>> turns_of(const unsigned char* file, std::size_t bytes) {
   const auto* header = reinterpret_cast<const FileHeader*>(file);
   const std::uint64_t chunks = header->chunks.load(std::memory_order_relaxed);
-  std::vector<std::unique_ptr<Turn>> turns;
+  struct Found {
+    std::unique_ptr<Turn> turn;
+    std::uint64_t events;
+  };
+  std::map<std::uint64_t, Found> turns;  // by the number of the first event
   for (std::uint64_t i = 0; i < chunks; ++i) {
     const std::size_t offset = kFirstChunk + i * kChunk;
-    if (offset + kChunk > bytes) break;  // the process ended before it had the room
+    if (offset >= bytes) break;  // the process ended before it had the room
     const unsigned char* at = file + offset;
-    for (const unsigned char* const end = at + kChunk;;) {
+    for (const unsigned char* const end = file + std::min(bytes, offset + kChunk);;) {
       auto turn = std::make_unique<Turn>(at, end);
       Turn scout(at, end);
-      while (scout.next()) {
-      }
+      std::uint64_t events = 0;
+      while (scout.next()) ++events;
       if (!scout.begun()) break;
       at = scout.at();
-      if (turn->next()) turns.push_back(std::move(turn));
+      if (!turn->next()) continue;
+      Found& known = turns[turn->event.number];
+      if (events > known.events) known = {std::move(turn), events};
     }
   }
-  return turns;
+  std::vector<std::unique_ptr<Turn>> all;
+  for (auto& [number, found] : turns) all.push_back(std::move(found.turn));
+  return all;
 }
 
 void merge(const char* path) {

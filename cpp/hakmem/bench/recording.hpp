@@ -1,7 +1,8 @@
 // How a recording lies on disk while the program runs: written by cpp/src/recorder.cpp, read by cpp/src/merge.cpp, and gone
-// when the trace is made. One file a process: a page with a FileHeader, then chunks, each filled by one thread after another.
-// A chunk holds events up to the first head of 0; an event is a head of two bytes, which is written last, and three numbers
-// of 0 to 8 bytes each, whose lengths the head gives. Little-endian.
+// when the trace is made. One file a process: a page with a FileHeader, then chunks. Some of them are mapped, filled by one
+// thread after another, and copied to the place of a new chunk when they are full. A chunk holds events up to a head of 0,
+// which stands after the last. An event is a head of two bytes, which is written last, and three numbers of 0 to 8 bytes each
+// (the third of 6 at most), whose lengths the head gives. Little-endian.
 #pragma once
 
 #include <atomic>

@@ -209,6 +209,18 @@ inline bool start() noexcept {
   return true;
 }
 
+// A place for one more chunk in the file; 0: the bytes are used up.
+inline std::size_t next_place() noexcept {
+  if (control->bytes.fetch_add(kChunk, std::memory_order_relaxed) + kChunk > control->most_bytes) {
+    stop(2);
+    return 0;
+  }
+  return kFirstChunk + kChunk * header->chunks.fetch_add(1, std::memory_order_relaxed);
+}
+
+// Opened anew each time: programs close files that they did not open.
+inline int open_file() noexcept { return ::open(path, O_RDWR | O_CLOEXEC); }
+
 inline bool next_chunk(Writer& w) noexcept {
   {
     const Lock lock;
@@ -219,16 +231,12 @@ inline bool next_chunk(Writer& w) noexcept {
       return true;
     }
   }
-  if (control->bytes.fetch_add(kChunk, std::memory_order_relaxed) + kChunk > control->most_bytes) {
-    stop(2);
-    return false;
-  }
-  // opened anew each time: programs close files that they did not open
-  const int file = ::open(path, O_RDWR | O_CLOEXEC);
-  const std::size_t offset = kFirstChunk + kChunk * header->chunks.fetch_add(1, std::memory_order_relaxed);
+  const std::size_t place = next_place();
+  if (place == 0) return false;
+  const int file = open_file();
   void* chunk = nullptr;
-  if (file >= 0 && ::posix_fallocate(file, static_cast<off_t>(offset), kChunk) == 0) {
-    chunk = map_shared(file, kChunk, offset, MAP_POPULATE);
+  if (file >= 0 && ::posix_fallocate(file, static_cast<off_t>(place), kChunk) == 0) {
+    chunk = map_shared(file, kChunk, place, MAP_POPULATE);
   }
   if (file >= 0) ::close(file);
   if (chunk == nullptr) {
@@ -240,9 +248,32 @@ inline bool next_chunk(Writer& w) noexcept {
   return true;
 }
 
+// Copies a full chunk to a place of its own and begins it anew: a copy costs a quarter of a new mapping. A process that is
+// killed in here leaves events twice, under the same number.
+inline bool empty_chunk(Writer& w) noexcept {
+  const std::size_t place = next_place();
+  if (place == 0) return false;
+  unsigned char* const chunk = w.end + kSpare - kChunk;
+  const int file = open_file();
+  std::size_t done = 0;
+  while (file >= 0 && done < kChunk) {
+    const ssize_t n = ::pwrite(file, chunk + done, kChunk - done, static_cast<off_t>(place + done));
+    if (n <= 0 && errno != EINTR) break;
+    if (n > 0) done += static_cast<std::size_t>(n);
+  }
+  if (file >= 0) ::close(file);
+  if (done < kChunk) {
+    stop(4);
+    return false;
+  }
+  std::memset(chunk, 0, sizeof(Head));
+  std::atomic_thread_fence(std::memory_order_release);
+  w.at = chunk;
+  return true;
+}
+
 inline bool make_room(Writer& w) noexcept {
   if (state.load(std::memory_order_acquire) <= State::kStarting && !start()) return false;
-  leave_chunk(w);
   timespec now;
   ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
   w.ms = milliseconds(now);
@@ -252,7 +283,10 @@ inline bool make_room(Writer& w) noexcept {
     State waiting = State::kWaiting;
     state.compare_exchange_strong(waiting, State::kOn, std::memory_order_relaxed);
   }
-  if (state.load(std::memory_order_acquire) != State::kOn || !next_chunk(w)) return false;
+  if (state.load(std::memory_order_acquire) != State::kOn || !(w.end == nullptr ? next_chunk(w) : empty_chunk(w))) {
+    leave_chunk(w);
+    return false;
+  }
   if (w.number == 0) w.number = threads.fetch_add(1, std::memory_order_relaxed) + 1;
   w.address = 0;
   write(w, Recorded::kBegin, w.number, w.sequence, w.ms);
