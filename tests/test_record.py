@@ -387,6 +387,12 @@ def test_a_program_that_is_not_reached_is_named(tmp_path: Path) -> None:
 def test_what_cannot_be_recorded_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(HakmemError, match="expected a program in PATH or a path, got 'nonesuch'"):
         record.record(["nonesuch"], tmp_path / "t")
+    program = bytearray(Path("/bin/true").read_bytes())
+    program[18:20] = b"\x34\x12"  # e_machine: for a processor that does not exist
+    (tmp_path / "odd").write_bytes(program)
+    (tmp_path / "odd").chmod(0o755)
+    with pytest.raises(HakmemError, match="odd: cannot be started: "):
+        record.record([str(tmp_path / "odd")], tmp_path / "t")
     with pytest.raises(HakmemError, match="the trace cannot be written: No such file"):
         record.record(["true"], tmp_path / "none" / "t")
 

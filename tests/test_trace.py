@@ -148,6 +148,10 @@ def test_what_is_no_trace_is_one_line(tmp_path: Path, content: bytes, says: str)
         (struct.pack("<7I", 1, 2, 0, 0, 0, 0, 0) + b"\0", "not as long as it says"),
         (struct.pack("<7I", 1, 1, 0, 0, 0, 0, 0) + b"\7", "kinds of events that are not known"),
         (struct.pack("<7I", 1, 1, 2, 0, 0, 0, 0) + b"\0\0\2", "runs do not cover its events"),
+        (
+            struct.pack("<7I", 1, 1, 13, 0, 0, 0, 0) + b"\0\0\2\0" + b"\xff" * 9 + b"\1",
+            "runs do not cover its events",
+        ),
         (struct.pack("<7I", 1, 1, 2, 2, 1, 0, 0) + b"\0\0\1\0\1\x80", "ends within a number"),
         (struct.pack("<7I", 1, 1, 2, 2, 2, 0, 0) + b"\0\0\1\0\1\1\1", "does not fit its events"),
         (struct.pack("<7I", 1, 1, 2, 2, 11, 0, 0) + b"\0\0\1\0\1" + b"\xff" * 10 + b"\1", "64 bits"),

@@ -122,7 +122,10 @@ def _run(
         FOLDER_VARIABLE: str(folder.resolve()),
         witness.FOLDER_VARIABLE: str(folder.resolve()),
     }
-    process = subprocess.Popen(command, executable=program, env=variables)
+    try:
+        process = subprocess.Popen(command, executable=program, env=variables)
+    except OSError as error:
+        raise HakmemError(f"{program}: cannot be started: {error.strerror or error}") from error
     while True:
         try:
             code = process.wait()

@@ -255,7 +255,7 @@ def numbers(data: NDArray[np.uint8]) -> NDArray[np.uint64]:
 def _runs(data: NDArray[np.uint8], count: int) -> NDArray[np.uint64]:
     pairs = numbers(data)
     lengths = pairs[1::2].astype(np.int64)
-    if len(pairs) % 2 or lengths.sum() != count:
+    if len(pairs) % 2 or np.any(lengths <= 0) or lengths.sum() != count:
         raise TraceError("trace: a frame's runs do not cover its events")
     return np.repeat(pairs[::2], lengths)
 
