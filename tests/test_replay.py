@@ -191,7 +191,7 @@ def test_what_cannot_be_replayed_is_one_line(tmp_path: Path) -> None:
     path = write(tmp_path / "t")
     assert says(path, code=1) == f"error: {path}: expected a process with events to replay, got none\n"
     assert "--process: expected a process of 0 to 0, got 3" in says(path, "--process", 3, code=2)
-    assert "--peer: expected NAME=LIBRARY, got 'x'" in says(path, "--peer", "x", code=2)
+    assert "--peer x: expected NAME=PATH[,VAR=VALUE...], got 'x'" in says(path, "--peer", "x", code=2)
     path.write_bytes(b"no")
     assert "expected a trace of hakmem record, got another kind of file" in says(path, code=1)
     assert columns([]) == b"\0" * 28

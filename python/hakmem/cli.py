@@ -549,17 +549,21 @@ def replay(
         int | None, typer.Option(help="The process to replay [default: the one with the most events]")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Fresh processes per contestant")] = 5,
-    peers: Annotated[
-        list[str] | None,
-        typer.Option("--peer", metavar="NAME=LIBRARY", help="Race another malloc library too"),
-    ] = None,
+    with_peers: PeersOption = False,
+    given: PeerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a recorded program's calls under variants (default: unified), libc and the null allocator."""
     _delegate(
-        "replay", path=path, names=names or ["unified"], process=process, rounds=rounds, peers=peers or [],
+        "replay",
+        path=path,
+        names=names or ["unified"],
+        process=process,
+        rounds=rounds,
+        with_peers=with_peers,
+        peers=given or [],
         as_json=as_json,
-    )  # fmt: skip
+    )
 
 
 @app.command()

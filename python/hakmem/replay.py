@@ -190,19 +190,19 @@ def _standing(found: stats.Cells, who: Contestant, label: str) -> Standing:
     )
 
 
-def _peer(text: str) -> Contestant:
-    name, equals, library = text.partition("=")
-    if not (name and equals and library):
-        raise HakmemError(f"--peer: expected NAME=LIBRARY, got {text!r}")
-    return bench.peer(name, Path(library))
-
-
 def cli_replay(
-    path: Path, names: Sequence[str], process: int | None, rounds: int, peers: Sequence[str], as_json: bool
+    path: Path,
+    names: Sequence[str],
+    process: int | None,
+    rounds: int,
+    with_peers: bool,
+    peers: Sequence[str],
+    as_json: bool,
 ) -> int:
     """What `hakmem replay` does; 1 when the file is no trace or a contestant failed."""
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
-    rivals = [_peer(text) for text in peers]
+    taken = [builds.variant(name).name for name in names]
+    rivals = bench.chosen_peers(with_peers, peers, taken, errors.print)
     try:
         trace = Trace(path)
         chosen = trace.chosen(process)
