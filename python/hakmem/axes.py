@@ -471,7 +471,7 @@ AXES: tuple[Axis, ...] = (
                         "run_cache_kib",
                         "int",
                         "KiB of medium blocks a thread keeps for itself",
-                        1024,
+                        4096,
                         0,
                         65536,
                     ),
