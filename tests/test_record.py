@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hakmem import build, record, toolchain, trace
+from hakmem import build, record, toolchain, trace, trace_summary
 from hakmem.errors import HakmemError
 from hakmem.trace import ALIGNED, CALLOC, FREE, MALLOC, REALLOC, Events, Trace
 
@@ -218,6 +218,45 @@ def test_a_program_that_is_killed_keeps_its_tail(tmp_path: Path) -> None:
     """
     opened = recorded(tmp_path, source, code=128 + signal.SIGKILL)
     assert rows(events(opened)) == [(MALLOC, i, 0, 0) for i in range(1, 100004)]
+
+
+def test_threads_that_are_killed_leave_a_history_without_a_gap(tmp_path: Path) -> None:
+    # Six threads put blocks into slots and free what was there; the process ends in the middle of it.
+    source = """
+    enum { kSlots = 512 };
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static pthread_barrier_t all_are_there;
+    static void *slots[kSlots];
+    static int steps;
+    static void *work(void *argument) {
+      unsigned seed = (unsigned)(size_t)argument;
+      for (int i = 0;; ++i) {
+        if (i == 100) pthread_barrier_wait(&all_are_there);
+        void *mine = malloc(rand_r(&seed) % 2000);
+        if (rand_r(&seed) % 8 == 0) mine = realloc(mine, rand_r(&seed) % 5000);
+        pthread_mutex_lock(&lock);
+        int slot = rand_r(&seed) % kSlots;
+        void *old = slots[slot];
+        slots[slot] = mine;
+        if (++steps == 200000) raise(SIGKILL);
+        pthread_mutex_unlock(&lock);
+        free(old);
+      }
+    }
+    int main(void) {
+      pthread_t thread;
+      pthread_barrier_init(&all_are_there, NULL, 6);
+      for (size_t i = 1; i <= 6; ++i) pthread_create(&thread, NULL, work, (void *)i);
+      pause();
+    }
+    """
+    opened = recorded(tmp_path, source, code=128 + signal.SIGKILL)
+    found = trace_summary.summarise(opened, opened.processes[0])
+    assert found.unknown == 0 and len(found.threads) == 7
+    assert 200_000 <= found.calls["malloc"] <= 200_006
+    # the slots, what each thread had in its hands, and what the C library made for the threads
+    assert 500 < found.live_blocks_at_end <= 512 + 2 * 6 + 6
+    assert found.cross_thread > 0
 
 
 def test_a_program_that_closes_every_file_is_recorded_on(tmp_path: Path) -> None:

@@ -192,6 +192,8 @@ def page(trace: Trace, found: Sequence[Summary]) -> str:
     if not found:
         return report.assemble("hakmem trace", "\n".join(body), {})
     summary = max(found, key=lambda item: item.events)
+    process = f"process {summary.process.number} of {len(trace.processes)}: {summary.process.program}"
+    body[0] = f'<p class="eyebrow">hakmem trace, {html.escape(f"{trace.path.name}, {process}")}</p>'
     body.append(report.facts_row(facts(summary)))
     figures = {
         "live": _live(summary),
