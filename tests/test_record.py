@@ -316,6 +316,28 @@ def test_bytes_bound_a_recording(tmp_path: Path) -> None:
     assert record.record([str(tmp_path / "program")], tmp_path / "t", max_bytes=1000).events == 0
 
 
+def test_calls_that_are_far_apart_have_their_own_times(tmp_path: Path) -> None:
+    source = """
+    static long now(void) {
+      struct timespec t;
+      clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+      return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    }
+    int main(void) {
+      for (int i = 0; i < 1000; ++i) malloc(1);
+      for (int i = 0; i < 20; ++i) {
+        for (long start = now(); now() < start + 20;) {}
+        malloc(2);
+      }
+      return 0;
+    }
+    """
+    found = events(recorded(tmp_path, source))
+    times = found.ms[found.sizes == 2].astype(np.int64)
+    # the clock may have been left alone for the first 16
+    assert len(times) == 20 and np.all(np.diff(times[16:]) >= 20)
+
+
 def test_time_bounds_a_recording(tmp_path: Path) -> None:
     source = """
     static long now(void) {

@@ -43,14 +43,16 @@ struct Writer {
   std::uint64_t address = 0;
   std::uint64_t ms = 0;      // as of the last kTick or kBegin
   unsigned until_time = 0;   // events before the next look at the clock
+  unsigned per_time = 1;     // events from one look to the next
   std::uint64_t number = 0;  // of the thread, from 1
   bool busy = false;
   bool announced = false;  // its end will be heard of
 };
 [[gnu::tls_model("initial-exec")]] inline constinit thread_local Writer self;
 
-// The clock costs as much as the rest of an event.
-inline constexpr unsigned kEventsPerTime = 16;
+// The clock costs as much as the rest of an event: while it stands still, it is looked at ever less often, down to once in so
+// many events; when it has moved, at the next event again.
+inline constexpr unsigned kMostEventsPerTime = 16;
 
 inline std::uint64_t milliseconds(const timespec& t) noexcept {
   return static_cast<std::uint64_t>(t.tv_sec) * 1000 + static_cast<std::uint64_t>(t.tv_nsec) / 1'000'000;
@@ -277,7 +279,7 @@ inline bool make_room(Writer& w) noexcept {
   timespec now;
   ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
   w.ms = milliseconds(now);
-  w.until_time = kEventsPerTime;
+  w.until_time = w.per_time = 1;
   if (state.load(std::memory_order_acquire) == State::kWaiting) {
     if (w.ms < control->from_ms) return false;
     State waiting = State::kWaiting;
@@ -308,10 +310,11 @@ inline bool make_room(Writer& w) noexcept {
 inline bool has_room(Writer& w) noexcept { return (w.at < w.end && *alive != 0) || has_room_now(w); }
 
 [[gnu::noinline]] inline void note_time(Writer& w) noexcept {
-  w.until_time = kEventsPerTime;
   timespec now;
   ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
   const std::uint64_t ms = milliseconds(now);
+  w.per_time = ms != w.ms ? 1 : w.per_time < kMostEventsPerTime ? 2 * w.per_time : kMostEventsPerTime;
+  w.until_time = w.per_time;
   if (ms >= control->until_ms) {
     stop(1);
   } else if (ms != w.ms) {
