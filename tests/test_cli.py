@@ -250,6 +250,7 @@ def test_bench_and_pick_hand_their_options_over(monkeypatch: pytest.MonkeyPatch,
             "bench",
             {
                 "names": ["sll", "sfc"],
+                "sweep": [],
                 "suite": "quick",
                 "rounds": 3,
                 "seed": 7,

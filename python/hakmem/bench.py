@@ -24,7 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from . import __version__, callgrind, rivals, rivals_report, sources, spec, stats
+from . import __version__, callgrind, rivals, rivals_report, sources, spec, stats, sweeps
 from . import build as builds
 from . import peers as others
 from . import report as report_page
@@ -492,11 +492,13 @@ def cli_bench(
     with_peers: bool = False,
     peers: Sequence[str] = (),
     html: Path | None = None,
+    sweep: Sequence[str] = (),
 ) -> int:
     """Race variants against libc and peers, and print medians with intervals; what `hakmem bench` does.
 
-    ``with_peers`` adds those that are found, ``peers`` those of ``--peer``. Returns the exit code: 0, 1 when
-    a contestant failed, 130 when Ctrl-C stopped it (rows are kept).
+    ``sweep`` adds the variants of those sweeps, ``with_peers`` the peers that are found, ``peers`` those of
+    ``--peer``. Returns the exit code: 0, 1 when a contestant failed, 130 when Ctrl-C stopped it (rows are
+    kept).
     """
     from rich.console import Console
     from rich.progress import (
@@ -525,9 +527,9 @@ def cli_bench(
         def show(done: int, total: int, text: str) -> None:
             bar.update(task, completed=done, total=total or None, description=text)
 
-        taken = [builds.variant(name).name for name in names]
-        raced = chosen_peers(with_peers, peers, taken, errors.print)
-        built = builds.build(names, progress=show)
+        asked = [*map(builds.variant, names), *(item for name in sweep for item in sweeps.expand(name))]
+        raced = chosen_peers(with_peers, peers, [item.name for item in asked], errors.print)
+        built = builds.build(asked, progress=show)
         for item in built.values():
             if isinstance(item, BuildFailure):
                 raise HakmemError(f"variant {item.name} did not build: {item.message}")

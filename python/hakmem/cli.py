@@ -357,6 +357,7 @@ def misuse(names: NamesArgument = None, as_json: JsonOption = False) -> None:
 @app.command()
 def bench(
     names: NamesArgument = None,
+    sweep: SweepOption = None,
     suite: Annotated[str, typer.Option(help="Named list of workload rows")] = "default",
     rounds: Annotated[int, typer.Option(min=1, help="Fresh processes per variant and row")] = 10,
     seed: Annotated[int, typer.Option(help="Seed of the workloads and of the order of runs")] = 42,
@@ -376,7 +377,8 @@ def bench(
     """Race variants (default: unified) against libc on workloads and print medians with intervals."""
     _delegate(
         "bench",
-        names=names or ["unified"],
+        names=names or ([] if sweep else ["unified"]),
+        sweep=sweep or [],
         suite=suite,
         rounds=rounds,
         seed=seed,
