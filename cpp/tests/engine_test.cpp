@@ -121,7 +121,7 @@ class Checker {
     while (!live_.empty()) drop(random_.below(live_.size()));
   }
 
-  // Blocks out of slabs = live ones + those in this thread's front.
+  // Blocks out of slabs = live ones + those in this thread's front; runs in use = live ones + those that it keeps.
   void count() {
     auto& parts = Engine::parts();
     std::size_t small = 0, runs = 0, larges = 0;
@@ -135,7 +135,7 @@ class Checker {
     std::size_t cached = 0;
     for (base::ClassIndex c = 1; c <= V::Classes::kCount; ++c) cached += Engine::heap()->front.size(c);
     check_equal(parts.pool.totals().blocks_out, small + cached);
-    check_equal(parts.runs.used_runs(), runs);
+    check_equal(parts.runs.used_runs(), runs + Engine::heap()->runs.runs());
     check_equal(parts.large.count(), larges);
   }
   void nothing_is_out() {

@@ -34,7 +34,7 @@ struct Mine {
   using Thread = hakmem::thread::TlsPointer;
   using Guard = hakmem::guard::Checks;
   using Probe = hakmem::probe::None;
-  using Back = hakmem::back::SuperSlab;
+  using Back = hakmem::back::SuperSlab<>;
 };
 
 using Engine = hakmem::engine::Engine<Mine>;

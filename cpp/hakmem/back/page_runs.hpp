@@ -301,7 +301,7 @@ class PageRuns {
   void purge(Parts& parts, Chunk* chunk) noexcept {
     for (std::size_t i = kFirst; i < kEnd; i += chunk->runs[i].pages) {
       Run& run = chunk->runs[i];
-      if (run.state != State::kFree || !run.dirty) continue;
+      if (state_of(&run) != State::kFree || !run.dirty) continue;
       parts.pages.purge(address(chunk, &run), std::size_t{run.pages} * base::kPage);
       run.dirty = false;
     }
