@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import struct
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,6 +167,22 @@ def _why_not(program: Path) -> str | None:
     return None
 
 
+@contextmanager
+def interrupts_are_the_programs() -> Iterator[None]:
+    """Leave SIGINT to a program of the same process group, from before it starts; its own answer counts."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(
+        signal.SIGINT, lambda _number, _frame: None
+    )  # an ignored one would be ignored by the program
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def run(
     built: Built,
     command: Sequence[str],
@@ -189,26 +208,23 @@ def run(
         rest = variables["LD_PRELOAD"].removeprefix(str(built.library))
         variables["LD_PRELOAD"] = f"{built.library}:{helper}{rest}"
         variables[witness.FOLDER_VARIABLE] = str(folder)
-    process = subprocess.Popen([found, *command[1:]], env=variables)
-    mapped: bool | None = None
-    deadline = time.monotonic() + _MAPS_WAIT_S
-    while mapped is not True and time.monotonic() < deadline and process.poll() is None:
-        mapped = is_mapped(process.pid, built.library) or mapped
-        if mapped is not True:
-            time.sleep(0.002)
-    if mapped is not True and process.poll() is None:
-        process.terminate()
-        process.wait()
-        raise HakmemError(
-            f"{found} (pid {process.pid}) runs without {built.library} in its memory map; it was stopped"
-        )
-    announce(Proof(identity, loader, process.pid, mapped))
-    while True:
-        try:
-            code = process.wait()
-            return code if code >= 0 else 128 - code
-        except KeyboardInterrupt:
-            continue  # the program has the same signal; its own answer to it counts
+    with interrupts_are_the_programs():
+        process = subprocess.Popen([found, *command[1:]], env=variables)
+        mapped: bool | None = None
+        deadline = time.monotonic() + _MAPS_WAIT_S
+        while mapped is not True and time.monotonic() < deadline and process.poll() is None:
+            mapped = is_mapped(process.pid, built.library) or mapped
+            if mapped is not True:
+                time.sleep(0.002)
+        if mapped is not True and process.poll() is None:
+            process.terminate()
+            process.wait()
+            raise HakmemError(
+                f"{found} (pid {process.pid}) runs without {built.library} in its memory map; it was stopped"
+            )
+        announce(Proof(identity, loader, process.pid, mapped))
+        code = process.wait()
+    return code if code >= 0 else 128 - code
 
 
 def testimony(folder: Path) -> witness.Testimony:

@@ -122,16 +122,13 @@ def _run(
         FOLDER_VARIABLE: str(folder.resolve()),
         witness.FOLDER_VARIABLE: str(folder.resolve()),
     }
-    try:
-        process = subprocess.Popen(command, executable=program, env=variables)
-    except OSError as error:
-        raise HakmemError(f"{program}: cannot be started: {error.strerror or error}") from error
-    while True:
+    with preload.interrupts_are_the_programs():
         try:
-            code = process.wait()
-            return code if code >= 0 else 128 - code
-        except KeyboardInterrupt:
-            continue  # the program has the same signal; its own answer to it counts
+            process = subprocess.Popen(command, executable=program, env=variables)
+        except OSError as error:
+            raise HakmemError(f"{program}: cannot be started: {error.strerror or error}") from error
+        code = process.wait()
+    return code if code >= 0 else 128 - code
 
 
 def _merge(folder: Path, merge: Path, writer: trace.Writer, anonymous: bool) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 // Hardened: the checks of every free, and the guards that its options choose, one at a time or together. Each guard's
 // header says what it promises. fences: a linear write from a small or medium block ends at the latest where its region's
 // blocks end, before it has changed what the allocator knows; from a large block it ends before the next region's metadata, not
-// before its own. zero: a freed block's bytes are 0 before it is anybody else's (but for the links that a
+// before its own; in the first 8192 regions. zero: a freed block's bytes are 0 before it is anybody else's (but for the links that a
 // free block holds), and so no secret outlives its block. Any thread.
 #pragma once
 

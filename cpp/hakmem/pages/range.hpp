@@ -17,6 +17,7 @@ class Range {
   static_assert(base::is_power_of_two(kRegion) && kRegion >= base::kUnit, "Range: a region is a power of two of units");
   static constexpr std::size_t kSlots = kReserve / kRegion;
   static constexpr std::size_t kWords = (kSlots + 63) / 64;
+  static constexpr std::size_t kFenced = 8192;
   static constexpr std::size_t kCommitStep = std::size_t{32} << 20;
 
  public:
@@ -91,12 +92,15 @@ class Range {
     __atomic_fetch_add(&purged_, bytes, __ATOMIC_RELAXED);
   }
 
-  // Whole OS pages in which a write faults from now on; still readable, as all of the range is. The system may refuse, for
-  // want of mappings: then there is no fence.
-  void fence(void* p, std::size_t bytes) noexcept { Os::forbid_writes(p, bytes); }
+  // Whole OS pages in which a write faults from now on; still readable, as all of the range is. Only in the first kFenced
+  // regions: a fence costs the kernel two mappings, of which a process has 65,530 unless the system is told otherwise, and
+  // without one left no memory could be had.
+  void fence(void* p, std::size_t bytes) noexcept {
+    if (slot_of(p) < kFenced) Os::forbid_writes(p, bytes);
+  }
   void unfence(void* p, std::size_t bytes) noexcept {
     // a page that could not be written would fault later, far from here
-    if (!Os::commit(p, bytes)) base::fatal("the system does not let go of the fence at ", p, "");
+    if (slot_of(p) < kFenced && !Os::commit(p, bytes)) base::fatal("the system does not let go of the fence at ", p, "");
   }
 
   std::uintptr_t base() const noexcept { return base_; }
