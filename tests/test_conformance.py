@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -24,9 +25,9 @@ CASES = Trial("synthetic", "cases", ("true",), cases=True)
 OUTPUT = Trial("synthetic", "output", ("true",), output=True)
 
 
-def ran(**changes: object) -> Run:
+def ran(**changes: Any) -> Run:
     good = Run(code=0, seconds=1.0, output="a\nb\n", complaints="", served=(WHO,))
-    return dataclasses.replace(good, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(good, **changes)
 
 
 STOCK_RUN = ran(served=("another malloc",))
@@ -110,9 +111,9 @@ def test_cases_are_read_from_junits_format(tmp_path: Path) -> None:
 # A synthetic suite, run for real
 
 
-def python(name: str, text: str, **more: object) -> Trial:
+def python(name: str, text: str, **more: Any) -> Trial:
     test = Trial("synthetic", name, (sys.executable, "-I", "-S", "-c", text))
-    return dataclasses.replace(test, **more)  # type: ignore[arg-type]
+    return dataclasses.replace(test, **more)
 
 
 SUITE = (

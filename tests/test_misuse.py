@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hakmem import bench, misuse
 from hakmem import build as builds
-from hakmem import misuse
 from hakmem.errors import HakmemError
 
 SMALL = ("write after free", "a freed block comes back at once", "the next block's address can be told")
@@ -15,10 +15,10 @@ SMALL = ("write after free", "a freed block comes back at once", "the next block
 
 
 def test_hardened_notices_what_it_promises() -> None:
-    built = builds.build_one("hardened")
-    found = {(trial.allocator, trial.misuse, trial.bytes): trial.line for trial in misuse.trials([built])}
+    contestants = [bench.libc(), bench.contestant(builds.build_one("hardened"))]
+    found = {(trial.allocator, trial.misuse, trial.bytes): trial.line for trial in misuse.trials(contestants)}
     assert set(found) == {
-        (name, what, n) for name in ("glibc", "hardened") for what in misuse.MISUSES for n in misuse.SIZES
+        (name, what, n) for name in ("libc", "hardened") for what in misuse.MISUSES for n in misuse.SIZES
     }
     for what in misuse.MISUSES:
         if what == "write of 16 bytes before the block":  # found where a live block lies there
@@ -33,7 +33,7 @@ def test_hardened_notices_what_it_promises() -> None:
         for n in misuse.SIZES
         if n <= 5000
     )
-    assert not found["glibc", "write of 1 byte past the end", 100]
+    assert not found["libc", "write of 1 byte past the end", 100]
 
 
 def test_a_cell_counts_the_sizes_and_says_the_commonest_line() -> None:
@@ -46,4 +46,4 @@ def test_a_cell_counts_the_sizes_and_says_the_commonest_line() -> None:
 def test_a_program_that_ends_otherwise_is_an_error(tmp_path: Path) -> None:
     program = misuse.compiled(tmp_path)
     with pytest.raises(HakmemError, match="'no such misuse' of 16 bytes ended with 2"):
-        misuse.tried(program, None, "no such misuse", 16)
+        misuse.tried(program, bench.libc(), "no such misuse", 16)

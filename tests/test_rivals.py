@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -164,8 +165,8 @@ def test_one_command_races_peers_and_writes_the_table_the_json_and_the_page(
     bad = fake_peer.build(tmp_path / "libtrap.so", "trap")
     given = [f"good={good}", f"bad={bad}", "arena1=glibc,MALLOC_ARENA_MAX=1"]
     page = tmp_path / "page.html"
-    options = {"suite": tiny, "rounds": 2, "with_peers": True, "peers": given, "html": page}
-    assert bench.cli_bench([], **options, as_json=True) == 1, "one peer crashed"  # type: ignore[arg-type]
+    options: dict[str, Any] = {"suite": tiny, "rounds": 2, "with_peers": True, "peers": given, "html": page}
+    assert bench.cli_bench([], **options, as_json=True) == 1, "one peer crashed"
     told = capsys.readouterr()
     assert "peer nosuch is not on this machine: apt-get install libnosuch7" in told.err
     assert [line for line in told.err.splitlines() if line.startswith("error: ")] == [
@@ -178,7 +179,7 @@ def test_one_command_races_peers_and_writes_the_table_the_json_and_the_page(
     by_name = {entrant["variant"]: entrant for entrant in answer["entrants"]}
     assert by_name["good"]["version"] == "3.14.15" and by_name["good"]["library"] == str(good)
     assert "left on fixed: ended by SIGILL" in page.read_text(encoding="utf-8")
-    assert bench.cli_bench([], **options) == 1  # type: ignore[arg-type]
+    assert bench.cli_bench([], **options) == 1
     assert "time to the row's best rival" in capsys.readouterr().out
 
 

@@ -12,12 +12,8 @@
 #include <cstring>
 #include <new>
 
+#include <hakmem/base/new_handler.hpp>
 #include <hakmem/bench/recording_writer.hpp>
-
-namespace std {
-[[gnu::weak]] new_handler get_new_handler() noexcept;
-[[noreturn, gnu::weak]] void __throw_bad_alloc();
-}  // namespace std
 
 namespace {
 
@@ -174,15 +170,9 @@ namespace {
 
 // align 0: malloc's own.
 void* made_new(std::size_t n, std::size_t align, bool may_throw) {
-  for (;;) {
-    if (void* p = align == 0 ? malloc(n) : memalign(align, n)) return p;
-    const std::new_handler handler = std::get_new_handler != nullptr ? std::get_new_handler() : nullptr;
-    if (handler == nullptr) break;
-    handler();
-  }
-  if (!may_throw) return nullptr;
-  if (std::__throw_bad_alloc != nullptr) std::__throw_bad_alloc();
-  std::abort();
+  const auto take = [=] { return align == 0 ? malloc(n) : memalign(align, n); };
+  void* p = take();
+  return p != nullptr ? p : hakmem::base::ask_new_handler(take, may_throw);
 }
 void* made_new_nothrow(std::size_t n, std::size_t align) noexcept { return made_new(n, align, false); }
 

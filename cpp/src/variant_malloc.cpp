@@ -11,16 +11,12 @@
 #include <cstdlib>
 #include <new>
 
+#include <hakmem/base/new_handler.hpp>
 #include <hakmem/engine/engine.hpp>
 #include <hakmem/engine/layout.hpp>
 #include <hakmem/engine/malloc_info.hpp>
 #include <hakmem/engine/malloc_library.hpp>
 #include <hakmem/engine/statistics.hpp>
-
-namespace std {
-[[gnu::weak]] new_handler get_new_handler() noexcept;
-[[noreturn, gnu::weak]] void __throw_bad_alloc();
-}  // namespace std
 
 // The lock over the C library's list of open files, which fork() takes too. Recursive.
 extern "C" {
@@ -83,17 +79,10 @@ void after_fork_in_parent() noexcept {
   if (&::free != &own_free) Engine::hand_foreign_to({::free, ::realloc, ::malloc_usable_size});
 }
 
-// operator new: asks the program's handler for memory until there is some or it gives up.
+// align 0: malloc's own.
 HAKMEM_COLD void* new_failed(std::size_t n, std::size_t align, bool may_throw) {
-  for (;;) {
-    const std::new_handler handler = std::get_new_handler != nullptr ? std::get_new_handler() : nullptr;
-    if (handler == nullptr) break;
-    handler();
-    if (void* p = align == 0 ? Engine::malloc(n) : Engine::aligned_alloc(align, n)) return p;
-  }
-  if (!may_throw) return nullptr;
-  if (std::__throw_bad_alloc != nullptr) std::__throw_bad_alloc();
-  std::abort();
+  const auto take = [=] { return align == 0 ? Engine::malloc(n) : Engine::aligned_alloc(align, n); };
+  return hakmem::base::ask_new_handler(take, may_throw);
 }
 HAKMEM_COLD void* nothrow_failed(std::size_t n, std::size_t align) noexcept {
   return new_failed(n, align, false);

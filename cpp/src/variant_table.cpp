@@ -4,6 +4,7 @@
 #include <hakmem/engine/engine.hpp>
 #include <hakmem/engine/engine_table.hpp>
 #include <hakmem/engine/statistics.hpp>
+#include <hakmem/thread/fork_handlers.hpp>
 
 namespace hakmem {
 namespace {
@@ -11,9 +12,8 @@ namespace {
 using VariantEngine = engine::Engine<Variant>;
 
 // A module is loaded into a process that may fork.
-[[gnu::constructor]] void register_fork_handlers() noexcept {
-  ::pthread_atfork(VariantEngine::before_fork, VariantEngine::after_fork, VariantEngine::after_fork);
-}
+[[maybe_unused]] const int& fork_handlers =
+    thread::ForkHandlers<&VariantEngine::before_fork, &VariantEngine::after_fork>::registered;
 
 }  // namespace
 

@@ -16,6 +16,8 @@
 #include <cstring>
 #include <initializer_list>
 
+#include <hakmem/base/decimal.hpp>
+
 extern "C" {
 [[gnu::weak]] const char* hakmem_id() noexcept;
 [[gnu::weak]] int hakmem_owns(const void*) noexcept;
@@ -30,15 +32,11 @@ char folder[kPath];  // empty: nobody asked
 // A path inside the folder: "<folder>/<name>[<number>]".
 struct Place {
   char text[kPath + 64];
-  explicit Place(const char* name, long number = -1) noexcept {
+  explicit Place(const char* name, const char* number = "") noexcept {
     std::size_t n = 0;
-    for (const char* from : {static_cast<const char*>(folder), "/", name}) {
-      for (; *from != '\0' && n < sizeof text - 24; ++from) text[n++] = *from;
+    for (const char* from : {static_cast<const char*>(folder), "/", name, number}) {
+      for (; *from != '\0' && n < sizeof text - 1; ++from) text[n++] = *from;
     }
-    char digits[20];
-    int count = 0;
-    for (; number >= 0 && (count == 0 || number != 0); number /= 10) digits[count++] = static_cast<char>('0' + number % 10);
-    while (count > 0) text[n++] = digits[--count];
     text[n] = '\0';
   }
 };
@@ -59,11 +57,7 @@ class Record {
     return end_field();
   }
   Record& number(long value) noexcept {
-    char digits[24] = {};
-    int n = sizeof digits - 1;
-    do digits[--n] = static_cast<char>('0' + value % 10);
-    while ((value /= 10) != 0);
-    return field(digits + n);
+    return field(hakmem::base::Decimal(static_cast<std::uint64_t>(value)).text());
   }
   Record& link(const char* path) noexcept {
     if (text_ == nullptr) return *this;
@@ -126,12 +120,13 @@ void note_failure() noexcept {
 
 void write_statistics() noexcept {
   if (folder[0] == '\0' || hakmem_statistics == nullptr) return;
+  const hakmem::base::Decimal pid(static_cast<std::uint64_t>(::getpid()));
   for (std::size_t room = std::size_t{1} << 16;;) {
     void* text = ::mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (text == MAP_FAILED) return;
     const std::size_t length = hakmem_statistics(static_cast<char*>(text), room);
     if (length <= room) {
-      const int file = ::open(Place("statistics.", ::getpid()).text, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+      const int file = ::open(Place("statistics.", pid.text()).text, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
       std::size_t done = 0;
       while (file >= 0 && done < length) {
         const ssize_t n = ::write(file, static_cast<char*>(text) + done, length - done);
@@ -167,11 +162,18 @@ int run(const char* path, bool search, char* const* arguments, char* const* envi
   return result;
 }
 
-// The arguments of an execl call as an array; `count` includes the closing nullptr.
-std::size_t count_of(va_list list) noexcept {
+// The arguments of an execl call as an array, and what stands behind them, for go().
+template <class Go>
+int with_array(const char* first, va_list list, Go&& go) noexcept {
+  va_list ahead;
+  va_copy(ahead, list);
   std::size_t count = 1;
-  while (va_arg(list, const char*) != nullptr) ++count;
-  return count + 1;
+  while (va_arg(ahead, const char*) != nullptr) ++count;
+  va_end(ahead);
+  auto** arguments = static_cast<char**>(__builtin_alloca((count + 1) * sizeof(char*)));
+  arguments[0] = const_cast<char*>(first);
+  for (std::size_t i = 1; i <= count; ++i) arguments[i] = va_arg(list, char*);
+  return go(arguments, list);
 }
 
 }  // namespace
@@ -200,39 +202,29 @@ extern "C" {
 [[gnu::visibility("default")]] int execl(const char* path, const char* first, ...) noexcept {
   va_list list;
   va_start(list, first);
-  const std::size_t count = count_of(list);
+  const int result = with_array(first, list, [path](char** arguments, va_list) {
+    return run(path, false, arguments, environ);
+  });
   va_end(list);
-  auto** arguments = static_cast<char**>(__builtin_alloca(count * sizeof(char*)));
-  arguments[0] = const_cast<char*>(first);
-  va_start(list, first);
-  for (std::size_t i = 1; i < count; ++i) arguments[i] = va_arg(list, char*);
-  va_end(list);
-  return run(path, false, arguments, environ);
+  return result;
 }
 [[gnu::visibility("default")]] int execlp(const char* path, const char* first, ...) noexcept {
   va_list list;
   va_start(list, first);
-  const std::size_t count = count_of(list);
+  const int result = with_array(first, list, [path](char** arguments, va_list) {
+    return run(path, true, arguments, environ);
+  });
   va_end(list);
-  auto** arguments = static_cast<char**>(__builtin_alloca(count * sizeof(char*)));
-  arguments[0] = const_cast<char*>(first);
-  va_start(list, first);
-  for (std::size_t i = 1; i < count; ++i) arguments[i] = va_arg(list, char*);
-  va_end(list);
-  return run(path, true, arguments, environ);
+  return result;
 }
 [[gnu::visibility("default")]] int execle(const char* path, const char* first, ...) noexcept {
   va_list list;
   va_start(list, first);
-  const std::size_t count = count_of(list);
+  const int result = with_array(first, list, [path](char** arguments, va_list rest) {
+    return run(path, false, arguments, va_arg(rest, char* const*));
+  });
   va_end(list);
-  auto** arguments = static_cast<char**>(__builtin_alloca(count * sizeof(char*)));
-  arguments[0] = const_cast<char*>(first);
-  va_start(list, first);
-  for (std::size_t i = 1; i < count; ++i) arguments[i] = va_arg(list, char*);
-  char* const* environment = va_arg(list, char* const*);
-  va_end(list);
-  return run(path, false, arguments, environment);
+  return result;
 }
 
 [[gnu::visibility("default")]] int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,

@@ -5,8 +5,8 @@
 
 #include <hakmem/engine/engine.hpp>
 #include <hakmem/engine/statistics.hpp>
+#include <hakmem/thread/fork_handlers.hpp>
 
-#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,9 +30,7 @@ using Engine = engine::Engine<Variant>;
 constexpr unsigned kThreads = 4;
 int rounds = 1;
 
-[[gnu::constructor]] void register_fork_handlers() noexcept {
-  ::pthread_atfork(Engine::before_fork, Engine::after_fork, Engine::after_fork);
-}
+[[maybe_unused]] const int& fork_handlers = thread::ForkHandlers<&Engine::before_fork, &Engine::after_fork>::registered;
 
 // The first words of every block: its size, and a mark made of its address. The last byte repeats the mark.
 struct Header {

@@ -30,7 +30,6 @@ from typer.core import TyperGroup
 from . import __version__, spec, sweeps
 from . import build as builds
 from . import check as checks
-from . import misuse as misuses
 from .build import BuildFailure, Built
 from .errors import HakmemError, SpecError
 from .spec import Variant
@@ -332,26 +331,7 @@ def check(
 @app.command()
 def misuse(names: NamesArgument = None, as_json: JsonOption = False) -> None:
     """Try misuses of malloc on stock malloc and on variants (default: hardened): what is noticed, and how."""
-    found = _build(_chosen(names or ["hardened"], None, None, default_all=False))
-    builts = [item for item in found.values() if isinstance(item, Built)]
-    with err.status("trying") as status:
-        trials = misuses.trials(builts, lambda text: status.update(rich.markup.escape(text)))
-    if as_json:
-        _print_json([vars(trial) for trial in trials])
-    else:
-        table = Table(
-            f"of {len(misuses.SIZES)} sizes", misuses.STOCK, *(b.name for b in builts), header_style="bold"
-        )
-        for what in misuses.MISUSES:
-            of = [trial for trial in trials if trial.misuse == what]
-            row = [
-                misuses.cell([trial for trial in of if trial.allocator == name])
-                for name in (misuses.STOCK, *(built.name for built in builts))
-            ]
-            table.add_row(what, *map(rich.markup.escape, row))
-        out.print(table)
-    if len(builts) < len(found):
-        raise typer.Exit(_FAILED)
+    _delegate("misuse", names=names or ["hardened"], as_json=as_json)
 
 
 @app.command()

@@ -21,12 +21,31 @@ from .errors import HakmemError
 
 SYMBOL = "hakmem_layout"
 _MAGIC = int.from_bytes(b"hakmem1\0", "little")
-_FIELDS = tuple(
-    """
-    magic bytes name digest heaps model model_next model_counts model_blocks model_kept flow_stride flows
-    events event_names caches classes class_bytes prefix medium_runs medium_pages large_bytes
-    large_cached_bytes mapped_bytes purged_bytes
-    """.split()  # noqa: SIM905
+_FIELDS = (
+    "magic",
+    "bytes",
+    "name",
+    "digest",
+    "heaps",
+    "model",
+    "model_next",
+    "model_counts",
+    "model_blocks",
+    "model_kept",
+    "flow_stride",
+    "flows",
+    "events",
+    "event_names",
+    "caches",
+    "classes",
+    "class_bytes",
+    "prefix",
+    "medium_runs",
+    "medium_pages",
+    "large_bytes",
+    "large_cached_bytes",
+    "mapped_bytes",
+    "purged_bytes",
 )
 _FLOWS = ("malloc", "free", "fetched", "returned", "sent", "home")
 _MALLOCS = ("malloc_front_hit", "refill", "medium_malloc", "large_malloc")

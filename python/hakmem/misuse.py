@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import os
+import json
 import resource
 import signal
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import preload, toolchain
-from .build import Built
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from . import bench, toolchain
+from . import build as builds
+from .bench import Contestant
+from .build import BuildFailure
 from .errors import HakmemError
 
 PROGRAM = Path(__file__).resolve().parent / "_programs" / "misuses.c"
-STOCK = "glibc"
 SIZES = (16, 100, 1000, 5000, 40_000, 300_000, 1 << 20)
 """Bytes of the block that is misused: small, medium and large ones."""
 
@@ -63,12 +69,11 @@ def compiled(folder: Path) -> Path:
     return program
 
 
-def tried(program: Path, built: Built | None, misuse: str, size: int) -> Trial:
-    """One misuse, tried in a process of its own on a variant, or on stock malloc."""
-    stock = {key: value for key, value in os.environ.items() if key not in ("LD_PRELOAD", "MALLOC_CHECK_")}
+def tried(program: Path, who: Contestant, misuse: str, size: int) -> Trial:
+    """One misuse, tried in a process of its own."""
     done = subprocess.run(
         [str(program), misuse, str(size)],
-        env=preload.environment(built) if built else stock,
+        env=who.environment(),
         capture_output=True,
         text=True,
         errors="replace",
@@ -86,18 +91,18 @@ def tried(program: Path, built: Built | None, misuse: str, size: int) -> Trial:
         line = ""
     else:
         raise HakmemError(f"{PROGRAM.name}: {misuse!r} of {size} bytes ended with {code}")
-    return Trial(built.name if built else STOCK, misuse, size, line)
+    return Trial(who.name, misuse, size, line)
 
 
-def trials(builts: Sequence[Built], say: Callable[[str], None] = lambda _: None) -> list[Trial]:
-    """Every misuse of every size, on stock malloc first."""
+def trials(contestants: Sequence[Contestant], say: Callable[[str], None] = lambda _: None) -> list[Trial]:
+    """Every misuse of every size, on each contestant."""
     found = []
     with tempfile.TemporaryDirectory(prefix="hakmem-misuse-") as folder:
         program = compiled(Path(folder))
-        for built in (None, *builts):
+        for who in contestants:
             for misuse in MISUSES:
-                say(f"{built.name if built else STOCK}: {misuse}")
-                found += [tried(program, built, misuse, size) for size in SIZES]
+                say(f"{who.name}: {misuse}")
+                found += [tried(program, who, misuse, size) for size in SIZES]
     return found
 
 
@@ -113,3 +118,26 @@ def cell(found: Sequence[Trial]) -> str:
 def _without_pointers(line: str) -> str:
     words = [word for word in line.removeprefix("hakmem: ").split() if not word.startswith("0x")]
     return " ".join(words).removesuffix(":")
+
+
+def cli_misuse(names: Sequence[str], as_json: bool) -> int:
+    """What `hakmem misuse` does: the trials as a table, libc first; 1 when a variant did not build."""
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    with errors.status("building") as status:
+        built = builds.build(names)
+        failures = [item for item in built.values() if isinstance(item, BuildFailure)]
+        variants = [item for item in built.values() if not isinstance(item, BuildFailure)]
+        contestants = [bench.libc(), *map(bench.contestant, variants)]
+        found = trials(contestants, lambda text: status.update(escape(text)))
+    if as_json:
+        sys.stdout.write(json.dumps([vars(trial) for trial in found], indent=1) + "\n")
+    else:
+        table = Table(f"of {len(SIZES)} sizes", *(who.name for who in contestants), header_style="bold")
+        for misuse in MISUSES:
+            of = [trial for trial in found if trial.misuse == misuse]
+            cells = (cell([trial for trial in of if trial.allocator == who.name]) for who in contestants)
+            table.add_row(misuse, *map(escape, cells))
+        Console().print(table)
+    for item in failures:
+        errors.print(f"error: variant {item.name} did not build: {item.message}", markup=False, style="red")
+    return 1 if failures else 0

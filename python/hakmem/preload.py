@@ -174,9 +174,8 @@ def interrupts_are_the_programs() -> Iterator[None]:
     if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(
-        signal.SIGINT, lambda _number, _frame: None
-    )  # an ignored one would be ignored by the program
+    # a handler, since a signal that is ignored here would be ignored by the program
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
         yield
     finally:

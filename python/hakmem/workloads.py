@@ -112,6 +112,10 @@ SUITES: dict[str, list[Row]] = {
         _BURST,
         _MID,
     ],
+    "guards": [
+        Row("lifo 16 B, 100 live", "lifo", {"size": 16, "live": 100}),
+        Row("random_mixed, 400 slots", "random_mixed", {"working_set": 400}),
+    ],
     "pattern16": list(_PATTERN),
     "random_mixed": list(_MIXED),
     # The rows on which allocators of the field are compared (docs/peers.md).

@@ -18,9 +18,8 @@ class LargeBlocks {
     std::byte* block = nullptr;
     std::size_t usable = 0;  // bytes from `block` to the end of a page
     std::size_t touched = 0; // bytes from the region's start that may be resident
-    std::size_t room() const noexcept {
-      return this->bytes - Parts::kFence - static_cast<std::size_t>(block - reinterpret_cast<const std::byte*>(this));
-    }
+    std::size_t offset() const noexcept { return base::address(block) - base::address(this); }
+    std::size_t room() const noexcept { return this->bytes - Parts::kFence - offset(); }
   };
   static_assert(sizeof(Large) + 16 <= base::kPage, "LargeBlocks: the header and a block prefix share one page");
 
@@ -85,7 +84,7 @@ class LargeBlocks {
 
   // Makes the block n bytes long where it lies. False: nothing changed.
   bool resize(Parts& parts, Large* large, std::size_t n) noexcept {
-    const std::size_t offset = large->bytes - Parts::kFence - large->room();
+    const std::size_t offset = large->offset();
     const std::size_t wanted = usable(n, offset);
     if (wanted > large->room()) {
       const std::size_t bytes = base::align_up(offset + wanted + Parts::kFence, Parts::kRegion);

@@ -18,6 +18,7 @@
 #include <cstring>
 #include <iterator>
 
+#include <hakmem/base/decimal.hpp>
 #include <hakmem/bench/recording.hpp>
 
 namespace hakmem::bench {
@@ -108,20 +109,13 @@ inline void name_file(const char* folder, const char* name, std::uint64_t number
   const auto add = [&](const char* text) {
     for (; *text != '\0' && n < sizeof path - 64; ++text) path[n++] = *text;
   };
-  const auto add_number = [&](std::uint64_t value) {
-    char digits[24] = {};
-    int i = sizeof digits - 1;
-    do digits[--i] = static_cast<char>('0' + value % 10);
-    while ((value /= 10) != 0);
-    add(digits + i);
-  };
   add(folder);
   add("/");
   add(name);
   if (number != 0) {
-    add_number(number);
+    add(base::Decimal(number).text());
     add(".");
-    add_number(again);
+    add(base::Decimal(again).text());
   }
   path[n] = '\0';
 }

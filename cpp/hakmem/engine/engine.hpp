@@ -50,7 +50,7 @@ class Engine {
   using Large = typename back::LargeBlocks<P>::Large;
   using Runs = back::PageRuns<P>;
 
-  static constexpr bool kDirect = V::Back::kDirect;
+  static constexpr bool kDirect = P::kDirect;
   static constexpr bool kOneHeap = V::Remote::kOneHeap;
   static constexpr bool kOwned = P::kHeapsOwnSlabs;
   static constexpr bool kSharded = Heap::kSharded;

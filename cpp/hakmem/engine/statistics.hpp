@@ -5,6 +5,7 @@
 #include <cstring>
 #include <initializer_list>
 
+#include <hakmem/base/decimal.hpp>
 #include <hakmem/base/types.hpp>
 #include <hakmem/probe/events.hpp>
 
@@ -20,14 +21,7 @@ class JsonText {
     return *this;
   }
   JsonText& number(std::uint64_t value) noexcept {
-    char digits[20];
-    int n = 0;
-    do {
-      digits[n++] = static_cast<char>('0' + value % 10);
-      value /= 10;
-    } while (value != 0);
-    while (n > 0) put(digits[--n]);
-    return *this;
+    return raw(base::Decimal(value).text());
   }
   // ,"key":  (names and digests need no escaping)
   JsonText& key(const char* name) noexcept {

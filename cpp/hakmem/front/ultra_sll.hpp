@@ -1,5 +1,6 @@
 // Ultra-SLL: the intrusive LIFO per class without a count: the shortest push and pop there are, and no bound but what
-// the thread itself once had live; the engine empties it at every decay. For heaps that own their slabs only. The owning thread's.
+// the thread itself once had live; the engine empties it at every decay. For heaps that own their slabs only. The owning
+// thread's.
 #pragma once
 
 #include <hakmem/base/types.hpp>

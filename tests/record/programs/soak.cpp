@@ -12,20 +12,13 @@
 #include <thread>
 #include <vector>
 
+#include "../../../cpp/tests/random.hpp"
+
 extern "C" [[gnu::weak]] const char* hakmem_id();
 
 namespace {
 
-struct Random {
-  std::uint64_t state;
-  std::uint64_t next() noexcept {
-    std::uint64_t z = state += 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-  }
-  std::uint64_t below(std::uint64_t n) noexcept { return next() % n; }
-};
+using hakmem::test::Random;
 
 struct Block {
   unsigned char* start = nullptr;
