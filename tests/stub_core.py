@@ -106,9 +106,6 @@ def write(folder: Path) -> Path:
             path = folder / "cpp" / "hakmem" / axis.folder / kind.header
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(_policy_header(axis, kind), encoding="utf-8")
-    engine = folder / "cpp" / "hakmem" / "engine"
-    engine.mkdir()
-    shutil.copy2(top / "cpp" / "hakmem" / "engine" / "engine_table.hpp", engine)
     source = folder / "cpp" / "src"
     source.mkdir()
     texts = {
@@ -122,7 +119,9 @@ def write(folder: Path) -> Path:
         "merge.cpp": "int main() { return 0; }\n",
         "plan.cpp": "int main() { return 0; }\n",
     }
-    shutil.copy2(top / "cpp" / "src" / "witness.cpp", source)
+    for real in ("src/witness.cpp", "hakmem/base/decimal.hpp", "hakmem/engine/engine_table.hpp"):
+        (folder / "cpp" / real).parent.mkdir(exist_ok=True)
+        shutil.copy2(top / "cpp" / real, folder / "cpp" / real)
     for name, text in texts.items():
         (source / name).write_text(text, encoding="utf-8")
     return folder
