@@ -166,7 +166,7 @@ def test_when_every_variant_is_rejected_libc_stays() -> None:
 
 
 def test_simplicity_counts_fronts_then_axes_then_options() -> None:
-    names = ["sll", "unified", "unified_mask", "unified_adaptive", "stack", "minimal_front", "bypass"]
+    names = ["sll", "unified", "unified_mask", "unified_fixed", "stack", "minimal_front", "bypass"]
     order = sorted(map(builds.variant, names), key=ranking.simplicity)
     assert order[0].name == "bypass"
     assert [item.name for item in order].index("unified") < [item.name for item in order].index(

@@ -131,7 +131,7 @@ def test_options_have_their_defaults() -> None:
     policies = parse('front = "unified"').policies
     assert policies["front"]["capacity"] == (128, 128, 96, 64, 48, 32, 24, 16)
     assert policies["front"]["refill"] == 32
-    assert policies["front"]["adaptive"] is False
+    assert policies["front"]["growth_kib"] == 1024
     kinds = [policy.kind for _, policy in policies]
     expected = "unified geometric4 freelist page_tag adopt mmap tls_pointer none none superslab"
     assert kinds == expected.split()
@@ -239,13 +239,13 @@ def test_the_header_names_each_policy_once() -> None:
         "using Front = front::Split<front::SplitOptions{.at = 2}, "
         "front::HotMag<front::HotMagOptions{.slots = 128, .classes = 3, .refill = 32}>, "
         "front::Unified<front::UnifiedOptions{.capacity = {128, 128, 96, 64, 48, 32, 24, 16}, .refill = 32, "
-        ".adaptive = false, .max_capacity = 2048}>>;"
+        ".growth_kib = 1024}>>;"
     ) in text
     assert "using Store = slab::Freelist;" in text
     assert "using Remote = remote::ReturnHome<remote::ReturnHomeOptions{.batch = 32}>;" in text
     assert "using Pages = pages::MmapThp<pages::MmapOptions{.superslab_kib = 1024, " in text
     assert ".purge = pages::Purge::kEager, .decay_ms = 1000" in text
-    assert "using Back = back::SuperSlab<back::SuperSlabOptions{.run_cache_kib = 4096}>;" in text
+    assert "using Back = back::SuperSlab<back::SuperSlabOptions{.run_cache_kib = 8192}>;" in text
     for include in ("front/split", "front/hot_mag", "front/unified", "slab/freelist", "pages/mmap_thp"):
         assert f"#include <hakmem/{include}.hpp>\n" in text
     assert "front/sll" not in text

@@ -276,9 +276,46 @@ const test::Test unified{"unified obeys the contract of fronts", [] {
   obey<Unified<UnifiedOptions{.capacity = {2, 2, 2, 2, 2, 2, 2, 2}, .refill = 64}>>();
   obey<Unified<UnifiedOptions{.refill = 1}>>();
 }};
-const test::Test adaptive{"unified grows within its bound when it may", [] {
-  obey<Unified<UnifiedOptions{.adaptive = true}>>();
-  obey<Unified<UnifiedOptions{.adaptive = true, .max_capacity = 16}>>();
+// A class that spills again and again grows to its bound; the others find what is left of the budget; a front that was
+// emptied and opened anew is as it was.
+template <class Front, class Classes>
+void grows(std::size_t budget) {
+  const auto front = std::make_unique<Front>();
+  std::vector<Slot> slots(60000);
+  const auto most_held = [&](ClassIndex c) {
+    for (auto& slot : slots) {
+      if (!front->push(c, &slot.block)) {
+        const unsigned spill = front->flush_want(c);
+        if (front->push(c, &slot.block)) continue;  // it has grown
+        front->drain(c, spill, [](Block*) {});
+        front->push(c, &slot.block);
+      }
+    }
+    return std::size_t{front->size(c)};
+  };
+  const auto empty = [&](ClassIndex c) { front->drain(c, ~0u, [](Block*) {}); };
+  for (int again = 0; again < 2; ++again) {
+    front->open();
+    std::size_t before = 0, bytes = 0;
+    for (ClassIndex c = 1; c <= 6; ++c) {
+      const std::size_t size = Classes::block_size(c), held = most_held(c) * size;
+      check(held <= Growth<Classes, 0>::kClassBytes, "a class holds no more than its bound");
+      check(c > 1 || budget < 2 * held || held > std::size_t{128} << 10, "and grows while the budget lasts");
+      bytes += held;
+      before += 256 * size;  // more than any class begins with
+      empty(c);
+    }
+    check(bytes <= budget + before, "all classes together grow by the budget at the most");
+  }
+}
+const test::Test growth{"fronts grow out of one budget and begin anew when opened anew", [] {
+  using Classes = classes::Geometric4<>;
+  obey<Unified<UnifiedOptions{.growth_kib = 0}>, Unified<UnifiedOptions{.growth_kib = 65536}>>();
+  obey<Magazine<MagazineOptions{.growth_kib = 0}>, Magazine<MagazineOptions{.growth_kib = 1}>>();
+  grows<Unified<UnifiedOptions{.growth_kib = 300}>::Type<Classes>, Classes>(std::size_t{300} << 10);
+  grows<Unified<UnifiedOptions{.growth_kib = 65536}>::Type<Classes>, Classes>(std::size_t{64} << 20);
+  grows<Magazine<MagazineOptions{.growth_kib = 300}>::Type<Classes>, Classes>(std::size_t{300} << 10);
+  grows<Magazine<MagazineOptions{.growth_kib = 65536}>::Type<Classes>, Classes>(std::size_t{64} << 20);
 }};
 const test::Test split{"split obeys the contract of fronts", [] {
   obey<Split<SplitOptions{}, HotMag<>, Unified<>>>();

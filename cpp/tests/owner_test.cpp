@@ -30,6 +30,7 @@ template <class Tag>
 using Pages = typename pages::FixedArena<std::size_t{16} << 20, Tag, pages::MmapOptions{.superslab_kib = 256}>::Type;
 
 // A pointer that the compiler knows nothing of.
+bool is_no_tag(Tag tag) { return tag == 0 || tag == base::kOutside; }
 [[gnu::noipa]] void* pointer(std::uintptr_t at) { return reinterpret_cast<void*>(at); }
 
 template <class Policy, bool kOwned>
@@ -76,16 +77,16 @@ void finds_what_is_enrolled() {
       return at > base::address(enrolled) && at <= base::address(enrolled) + kRegion;
     });
     check((region != nullptr) == inside, "exactly the addresses of enrolled regions are ours");
-    if (!inside) check(Owner::tag_of(view, p) == 0, "no tag for what is not ours");
-    check(Owner::tag_of(typename Owner::View{}, p) == 0, "an empty view takes nothing for its own");
+    if (!inside) check(is_no_tag(Owner::tag_of(view, p)), "no tag for what is not ours");
+    check(Owner::tag_of(typename Owner::View{}, p) == base::kOutside, "an empty view takes nothing for its own");
   }
   for (const std::uintptr_t at : {std::uintptr_t{0}, std::uintptr_t{1}, ~std::uintptr_t{0}, std::uintptr_t{1} << 63}) {
     check(owner.region_of(pointer(at)) == nullptr);
-    check(Owner::tag_of(view, pointer(at)) == 0);
+    check(Owner::tag_of(view, pointer(at)) == base::kOutside);
   }
   int here = 0;
   void* on_stack = pointer(base::address(&here));
-  check(owner.region_of(on_stack) == nullptr && Owner::tag_of(view, on_stack) == 0, "nor the stack");
+  check(owner.region_of(on_stack) == nullptr && Owner::tag_of(view, on_stack) == base::kOutside, "nor the stack");
   for (Region* region : regions) {
     owner.tag(region, 0, kUnits, 0);
     owner.withdraw(region);

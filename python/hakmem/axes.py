@@ -184,6 +184,11 @@ def _refill(default: int, high: int = 256, at_most: str = "") -> Option:
     return Option("refill", "int", "blocks asked of the back after a miss", default, 1, high, at_most=at_most)
 
 
+def _growth() -> Option:
+    meaning = "KiB by which all classes of a thread may grow together between two decays; 0: none grows"
+    return Option("growth_kib", "int", meaning, 1024, 0, 65536)
+
+
 def _inner_front(name: str, meaning: str) -> Option:
     return Option(name, "policy", meaning, choices=_INNER_FRONTS)
 
@@ -261,7 +266,11 @@ AXES: tuple[Axis, ...] = (
             Kind(
                 "magazine",
                 "array of pointers for every class",
-                (Option("slots", "int", "pointers per class", 128, 8, 1024), _refill(32, at_most="slots")),
+                (
+                    Option("slots", "int", "pointers per class", 128, 8, 1024),
+                    _refill(32, at_most="slots"),
+                    _growth(),
+                ),
             ),
             Kind(
                 "unified",
@@ -279,8 +288,7 @@ AXES: tuple[Axis, ...] = (
                         count=8,
                     ),
                     _refill(32, 64),
-                    Option("adaptive", "bool", "let capacities follow the high-water mark", False),
-                    Option("max_capacity", "int", "bound of an adaptive capacity", 2048, 16, 4096),
+                    _growth(),
                 ),
             ),
             Kind("sharded", "no cache of its own: blocks are popped from and pushed to their slab's list"),
@@ -471,7 +479,7 @@ AXES: tuple[Axis, ...] = (
                         "run_cache_kib",
                         "int",
                         "KiB of medium blocks a thread keeps for itself",
-                        4096,
+                        8192,
                         0,
                         65536,
                     ),

@@ -88,12 +88,18 @@ class PageRuns {
     return base::address(p) == base::address(start) + std::size_t{run_at(chunk, start)->block} * 16;
   }
 
+  // The pages of the run in use whose block begins at p, where blocks begin unless they are aligned. 0: find_used() knows.
+  static unsigned pages_at(const void* p) noexcept {
+    Chunk* chunk = chunk_around(p);
+    const std::size_t offset = base::address(p) - base::address(chunk), i = offset / base::kPage;
+    if (i >= kEnd || offset % base::kPage != Parts::kPrefix) return 0;
+    const Run& run = chunk->runs[i];
+    return state_of(&run) == State::kUsed && run.block == Parts::kPrefix / 16 ? run.pages : 0;
+  }
+
   // A run in use becomes one in its thread's cache, and back. No lock: nobody else changes the state of such a run.
   static void keep(void* start) noexcept { set_state(start, State::kKept); }
-  static void use(void* start) noexcept {
-    run_at(chunk_around(start), start)->block = Parts::kPrefix / 16;
-    set_state(start, State::kUsed);
-  }
+  static void use(void* start) noexcept { set_state(start, State::kUsed); }
 
   // `start` is a run in use or kept, as find_used() gave it.
   void give(Parts& parts, void* start) noexcept {

@@ -3,6 +3,7 @@
 // Idea: thread caches up to 256 KiB under one byte budget (tcmalloc; Ghemawat and Menage, 2007).
 #pragma once
 
+#include <array>
 #include <bit>
 
 #include <hakmem/base/types.hpp>
@@ -14,42 +15,49 @@ struct RunLengths {
   static constexpr unsigned kMost = 64;  // pages
   static constexpr unsigned kCount = 20;
 
-  static constexpr unsigned rounded(unsigned pages) noexcept {
-    if (pages <= 8 || pages > kMost) return pages;
-    const unsigned shift = shift_of(pages);
-    return (((pages - 1) >> shift) + 1) << shift;
-  }
-  // Of a rounded length, 1 .. kMost.
-  static constexpr unsigned index_of(unsigned pages) noexcept {
-    if (pages <= 8) return pages - 1;
-    const unsigned shift = shift_of(pages);
-    return 4 + shift * 4 + (pages >> shift) - 5;
-  }
-
- private:
-  static constexpr unsigned shift_of(unsigned pages) noexcept { return static_cast<unsigned>(std::bit_width(pages - 1)) - 3; }
+  static constexpr auto kPages = [] {
+    std::array<std::uint8_t, kCount> pages{};
+    unsigned length = 0;
+    for (auto& of : pages) of = static_cast<std::uint8_t>(length += length < 8 ? 1 : std::bit_floor(length) / 4);
+    return pages;
+  }();
+  static_assert(kPages[kCount - 1] == kMost);
+  // Of 0 .. kMost pages: the length that holds them.
+  static constexpr auto kIndex = [] {
+    std::array<std::uint8_t, kMost + 1> index{};
+    for (unsigned pages = 1, i = 0; pages <= kMost; ++pages) {
+      if (kPages[i] < pages) ++i;
+      index[pages] = static_cast<std::uint8_t>(i);
+    }
+    return index;
+  }();
+  static constexpr unsigned rounded(unsigned pages) noexcept { return pages <= kMost ? kPages[kIndex[pages]] : pages; }
 };
 
 template <std::size_t kBudget>
 class RunCache {
-  static constexpr unsigned kDepth = 8;  // runs of one length
+  static constexpr unsigned kDepth = 16;  // runs of one length
 
  public:
   static constexpr unsigned rounded(unsigned pages) noexcept { return RunLengths::rounded(pages); }
 
-  // A run of that rounded length, or nullptr.
+  // A run of pages's rounded length, or nullptr.
   void* take(unsigned pages) noexcept {
     if (pages > RunLengths::kMost) return nullptr;
-    Stack& stack = stacks_[RunLengths::index_of(pages)];
+    const unsigned length = RunLengths::kIndex[pages];
+    Stack& stack = stacks_[length];
     if (stack.count == 0) return nullptr;
-    count(-1, pages);
+    count(-1, RunLengths::kPages[length]);
     return stack.runs[--stack.count];
   }
+  // True at every fourth call: to look at the clock costs half as much as all else.
+  bool is_time() noexcept { return ++takes_ % 4 == 0; }
   // False: not kept.
   bool give(void* run, unsigned pages) noexcept {
-    if (pages > RunLengths::kMost || rounded(pages) != pages || kept_[0] + pages * base::kPage > kBudget) return false;
-    Stack& stack = stacks_[RunLengths::index_of(pages)];
-    if (stack.count == kDepth) return false;
+    if (pages > RunLengths::kMost) return false;
+    const unsigned length = RunLengths::kIndex[pages];
+    Stack& stack = stacks_[length];
+    if (RunLengths::kPages[length] != pages || stack.count == kDepth || kept_[0] + pages * base::kPage > kBudget) return false;
     stack.runs[stack.count++] = run;
     count(1, pages);
     return true;
@@ -79,6 +87,7 @@ class RunCache {
   }
   Stack stacks_[RunLengths::kCount]{};
   std::size_t kept_[2]{};  // bytes, runs
+  unsigned takes_ = 0;
 };
 
 template <>
@@ -86,6 +95,7 @@ class RunCache<0> {
  public:
   static constexpr unsigned rounded(unsigned pages) noexcept { return pages; }
   static constexpr void* take(unsigned) noexcept { return nullptr; }
+  static constexpr bool is_time() noexcept { return false; }
   static constexpr bool give(void*, unsigned) noexcept { return false; }
   template <class Sink>
   static constexpr void drain(Sink&&) noexcept {}

@@ -69,6 +69,7 @@ using ClassIndex = std::size_t;
 // owners and are 0 where they have none. Class numbers stay below 1 << kTagShift.
 using Tag = std::uint32_t;
 inline constexpr unsigned kTagShift = 8;
+inline constexpr Tag kOutside = ~Tag{0};  // no tag of anything: the pointer lies in no memory of ours
 inline constexpr ClassIndex kMaxClasses = (1u << kTagShift) - 1;
 
 // Every block of an interposable allocator is aligned to this.
@@ -100,11 +101,13 @@ inline std::uintptr_t address(const void* p) noexcept { return reinterpret_cast<
 // Plain words that one thread writes while others may look: no order is implied, only that the word is whole.
 template <class T>
 HAKMEM_HOT T relaxed_load(const T& word) noexcept {
-  return __atomic_load_n(&word, __ATOMIC_RELAXED);
+  T value;
+  __atomic_load(&word, &value, __ATOMIC_RELAXED);  // the form that takes enumerations, too
+  return value;
 }
 template <class T>
 HAKMEM_HOT void relaxed_store(T& word, T value) noexcept {
-  __atomic_store_n(&word, value, __ATOMIC_RELAXED);
+  __atomic_store(&word, &value, __ATOMIC_RELAXED);
 }
 // Writes such a word on a hot path, where `x = x + 1` must stay the one instruction that adds to memory: of a relaxed load
 // and store g++ 12 makes three. An aligned word is written whole either way (x86-64); only ThreadSanitizer needs telling.

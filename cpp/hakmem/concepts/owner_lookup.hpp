@@ -18,7 +18,8 @@ concept OwnerLookup = requires(O& o, const O& q, const typename O::View& view, P
   requires Policy::kBlockPrefix % base::kBlockAlign == 0;      // bytes before every block: they keep its alignment
   requires std::is_nothrow_default_constructible_v<typename O::View>;  // a heap's copy; zero: nothing is ours
   { q.view() } noexcept -> std::same_as<typename O::View>;     // after start()
-  { O::tag_of(view, p) } noexcept -> std::same_as<base::Tag>;  // of the slab that holds p; 0: not of a slab, or ask region_of
+  { O::tag_of(view, p) } noexcept -> std::same_as<base::Tag>;  // of the slab that holds p; 0: not of a slab, or ask
+                                                               // region_of; base::kOutside: not in our memory
   { q.region_of(p) } noexcept -> std::same_as<Region*>;        // nullptr: foreign
   { o.start(pages) } noexcept -> std::same_as<bool>;           // before the first heap; may be called again; false: no memory
   { o.enroll(pages, region) } noexcept -> std::same_as<bool>;  // from now on its addresses are ours; false: no memory

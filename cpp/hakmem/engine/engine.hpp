@@ -2,8 +2,8 @@
 //
 //   malloc ── pop ─────────────────────────────────> block
 //     ├── refill_and_pop ── remote queue, slabs ───> block        free ── push ──> done
-//     └── malloc_large ── page runs, regions ──────> block          └── free_uncached ── flush_and_push
-//                                                                        └── free_elsewhere ── remote, run, large, foreign
+//     └── malloc_large ── page runs, regions ──────> block          ├── free_uncached ── flush_and_push
+//                                                                   └── free_outside, free_elsewhere ── remote, run, large, foreign
 //
 // The hot halves are inlined into their callers: no call, no lock, no test for initialisation; a thread without a heap
 // finds the sentinel, which is always empty and always full, and so reaches a cold half, where it adopts a heap.
@@ -251,6 +251,7 @@ class Engine {
   HAKMEM_HOT static void release(void* p) noexcept {
     Heap* heap = Slot::current();
     const ClassIndex c = class_here(p, heap);
+    if (c > kLastHere) [[unlikely]] return free_outside(p);
     auto* block = static_cast<Block*>(p);
     if constexpr (kSharded) {
       if (c == 0) [[unlikely]] return free_elsewhere(p);
@@ -263,20 +264,17 @@ class Engine {
       if constexpr (kGuarded) {
         if (c != 0 && !mark_free(block)) [[unlikely]] return invalid_free(p);
       }
-      if (!heap->front.push(c, block)) [[unlikely]] return free_uncached(p);
+      if (!heap->front.push(c, block)) [[unlikely]] return free_uncached(block, c);
       heap->probe.on(Event::kFreeFrontHit, c);
     }
   }
 
-  // The class whose cache in this thread's front may take p; 0: none.
+  // The class whose cache in this thread's front may take p. 0 or above kLastHere: none; above it in a thread without a heap.
+  static constexpr ClassIndex kLastHere = kOwned ? Classes::kCount : base::kMaxClasses;
   HAKMEM_HOT static ClassIndex class_here(const void* p, const Heap* heap) noexcept {
     const base::Tag tag = P::Owner::tag_of(heap->view, p);
-    if constexpr (kOwned) {
-      const base::Tag c = tag - heap->tag;
-      return c <= Classes::kCount ? c : 0;
-    } else {
-      return tag;
-    }
+    if constexpr (kOwned) return tag - heap->tag;
+    return tag;
   }
 
   // ---- cold: small ---------------------------------------------------------------------------------------------------
@@ -367,12 +365,17 @@ class Engine {
     }
   }
 
-  HAKMEM_COLD static void free_uncached(void* p) noexcept {
+  // No block of this heap's, or there is no heap yet.
+  HAKMEM_COLD static void free_outside(void* p) noexcept {
     if (p == nullptr) return;
     if (Slot::current() == &Heap::sentinel && own_heap() != nullptr) return release(p);
-    const ClassIndex c = class_here(p, Slot::current());
-    if (c == 0) return free_elsewhere(p);
-    if constexpr (!kSharded) flush_and_push(static_cast<Block*>(p), c);
+    free_elsewhere(p);
+  }
+
+  // The front has refused.
+  HAKMEM_COLD static void free_uncached(Block* block, ClassIndex c) noexcept {
+    if (c == 0) return free_elsewhere(block);
+    if constexpr (!kSharded) flush_and_push(block, c);
   }
 
   // The cache of class c is full, or there was no memory for a heap.
@@ -457,6 +460,7 @@ class Engine {
     void* run = heap->runs.take(pages);
     if (run != nullptr) {
       Runs::use(run);
+      if (heap->runs.is_time()) decay();
     } else {
       run = parts_.runs.take(parts_, bytes);
       if (run == nullptr) {
@@ -464,9 +468,9 @@ class Engine {
         run = parts_.runs.take(parts_, bytes);
         if (run == nullptr) return no_memory();
       }
+      decay();
     }
     heap->probe.on(Event::kMediumMalloc, 0);
-    decay();
     void* p = static_cast<std::byte*>(run) + kPrefix;
     parts_.owner.stamp(p, 0);
     return p;
@@ -519,12 +523,16 @@ class Engine {
     switch (region->kind) {
       case slab::RegionKind::kSlabs: return free_in_slab(static_cast<SuperSlab*>(region), p);
       case slab::RegionKind::kRuns: {
-        std::byte* start;
+        auto* start = static_cast<std::byte*>(p) - kPrefix;
+        Heap* heap = Slot::current();
+        const unsigned pages = Runs::pages_at(p);
+        if (pages != 0 && heap != &Heap::sentinel && heap->runs.give(start, pages)) {
+          heap->probe.on(Event::kMediumFree, 0);
+          return Runs::keep(start);
+        }
         std::size_t bytes;
         if (!parts_.runs.find_used(p, start, bytes)) return invalid_free(p);
         count(Event::kMediumFree);
-        Heap* heap = Slot::current();
-        if (heap != &Heap::sentinel && heap->runs.give(start, static_cast<unsigned>(bytes / base::kPage))) return Runs::keep(start);
         parts_.runs.give(parts_, start);
         return decay();
       }
@@ -697,6 +705,13 @@ class Engine {
   }
 
   static std::size_t size_of(const void* p) noexcept {
+    if constexpr (kPrefix == 0 && !kDirect) {  // with a prefix, an aligned block lies inside another
+      const ClassIndex c = class_here(p, Slot::current());
+      if (c != 0 && c <= kLastHere) return Classes::block_size(c);
+    }
+    return size_by_region(p);
+  }
+  static std::size_t size_by_region(const void* p) noexcept {
     Region* region = parts_.owner.region_of(p);
     if (region == nullptr) {
       if (next_.usable_size != nullptr) return next_.usable_size(const_cast<void*>(p));
@@ -852,7 +867,7 @@ class Engine {
     parts_.regions.flush(parts_.pages);
   }
 
-  // What has lain empty for long enough goes back to the system; kept runs and a front without a bound are emptied twice as
+  // What has lain empty for long enough goes back to the system; kept runs and a front that grows are emptied twice as
   // often, into what then waits. Called wherever a cache has missed or spilled or a block was no small one: there is no
   // thread that would do it instead.
   static void decay() noexcept {
@@ -863,7 +878,10 @@ class Engine {
         if (heap != &Heap::sentinel && now - heap->emptied_ms >= P::kOptions.decay_ms / 2) {
           heap->emptied_ms = now;
           empty_runs(heap);
-          if constexpr (kUnbounded) empty_caches(heap);
+          if constexpr (kUnbounded || Heap::kGrows) {
+            empty_caches(heap);
+            heap->front.open();
+          }
         }
       }
       if (now - base::relaxed_load(last_decay_ms_) < P::kOptions.decay_ms / 4 + 1) return;

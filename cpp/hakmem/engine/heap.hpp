@@ -31,6 +31,7 @@ struct Heap {
   static constexpr std::size_t kRunCacheBytes =
       P::kOptions.purge == pages::Purge::kEager ? 0 : V::Back::kRunCacheBytes;
   static constexpr bool kUnbounded = requires { requires Front::kUnbounded; };
+  static constexpr bool kGrows = requires { requires Front::kGrows; };
 
   struct NoTime {};
   struct NoQueue {};
@@ -60,7 +61,7 @@ struct Heap {
   };
   [[no_unique_address]] std::conditional_t<kHasQueue, Travel, NoQueue> travel{};
   // Whether something idle in this heap is emptied at every decay, and when it last was.
-  static constexpr bool kDecays = kUnbounded || kRunCacheBytes != 0;
+  static constexpr bool kDecays = kUnbounded || kGrows || kRunCacheBytes != 0;
   [[no_unique_address]] std::conditional_t<kDecays, std::uint64_t, NoTime> emptied_ms{};
   Heap* next = nullptr;            // all heaps
   Heap* next_abandoned = nullptr;  // those of dead threads

@@ -25,6 +25,7 @@ struct Split {
 
    public:
     static constexpr bool kUnbounded = requires { LowFront::kUnbounded; } || requires { HighFront::kUnbounded; };
+    static constexpr bool kGrows = requires { requires LowFront::kGrows; } || requires { requires HighFront::kGrows; };
 
     constexpr Type() noexcept = default;
     void open() noexcept {

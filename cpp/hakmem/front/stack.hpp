@@ -25,6 +25,7 @@ struct Stack {
 
    public:
     static constexpr bool kUnbounded = requires { FirstFront::kUnbounded; } || requires { SecondFront::kUnbounded; };
+    static constexpr bool kGrows = requires { requires FirstFront::kGrows; } || requires { requires SecondFront::kGrows; };
     static constexpr unsigned kPrewarm = O.prewarm;
 
     constexpr Type() noexcept = default;

@@ -18,7 +18,7 @@ struct Header {
     using View = RangeView;
 
     HAKMEM_HOT static base::Tag tag_of(const View& view, const void* p) noexcept {
-      if (view.offset(p) - kBlockPrefix >= view.bytes) [[unlikely]] return 0;
+      if (view.offset(p) - kBlockPrefix >= view.bytes) [[unlikely]] return base::kOutside;
       return base::relaxed_load(*tag_at(const_cast<void*>(p)));
     }
     static void stamp(void* p, base::Tag tag) noexcept { base::relaxed_store(*tag_at(p), tag); }

@@ -21,9 +21,9 @@ struct Mask {
       return {{range.base + 1, range.bytes}};
     }
 
-    // The tag of the slab that p lies in, 0 when it lies in none of ours.
+    // The tag of the slab that p lies in, 0 when it lies in none.
     HAKMEM_HOT static base::Tag tag_of(const View& view, const void* p) noexcept {
-      if (view.offset(p) >= view.bytes) [[unlikely]] return 0;
+      if (view.offset(p) >= view.bytes) [[unlikely]] return base::kOutside;
       return slab::Region<kRegion>::around(p)->tag_of(p);
     }
     static void stamp(void*, base::Tag) noexcept {}

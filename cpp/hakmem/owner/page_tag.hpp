@@ -25,7 +25,7 @@ struct PageTag {
 
     HAKMEM_HOT static base::Tag tag_of(const View& view, const void* p) noexcept {
       const std::size_t offset = view.offset(p);
-      if (offset >= view.bytes) [[unlikely]] return 0;
+      if (offset >= view.bytes) [[unlikely]] return base::kOutside;
       return base::relaxed_load(view.table[offset >> base::kUnitShift]);
     }
     View view() const noexcept { return {Lookup::view(), table_}; }

@@ -25,9 +25,9 @@ struct Registry {
     View view() const noexcept { return {this}; }
 
     HAKMEM_HOT static base::Tag tag_of(const View& view, const void* p) noexcept {
-      if (view.registry == nullptr) [[unlikely]] return 0;
+      if (view.registry == nullptr) [[unlikely]] return base::kOutside;
       const Region* region = view.registry->region_of(p);
-      if (region == nullptr) [[unlikely]] return 0;
+      if (region == nullptr) [[unlikely]] return base::kOutside;
       return region->tag_of(p);
     }
     HAKMEM_HOT Region* region_of(const void* p) const noexcept {
