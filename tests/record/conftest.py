@@ -28,17 +28,18 @@ def runner() -> Path:
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Compiles a program of tests/record/programs and gives its path."""
+def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compiles a program of tests/record/programs, with options of the compiler, and gives its path."""
     made: dict[str, Path] = {}
 
-    def compile_one(name: str) -> Path:
+    def compile_one(name: str, *options: str) -> Path:
         if name not in made:
             made[name] = tmp_path_factory.mktemp("programs") / name
             subprocess.run(
                 [
                     str(toolchain.find_compiler()),
                     *("-std=c++20", "-O2", "-Wall", "-Wextra", "-pthread", "-fno-builtin-malloc"),
+                    *options,
                     str(PROGRAMS / f"{name}.cpp"),
                     "-o",
                     str(made[name]),
@@ -56,4 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seconds", type=int, metavar="N", help="the long form of test_churn.py, and how long")
     group.addoption(
         "--churn-variant", metavar="NAME", help="the variant of test_churn.py's long form (unified)"
+    )
+    group.addoption(
+        "--refused-variant", action="append", metavar="NAME", help="a variant of test_refusals.py (unified)"
     )

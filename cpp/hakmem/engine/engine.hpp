@@ -762,7 +762,11 @@ class Engine {
   // The calling thread's heap, adopted now if it has none. nullptr: out of memory.
   static Heap* own_heap() noexcept {
     Heap* heap = Slot::current();
-    return heap != &Heap::sentinel ? heap : adopt_heap();
+    if (heap != &Heap::sentinel) return heap;
+    heap = adopt_heap();
+    if (heap != nullptr) return heap;
+    reclaim();
+    return adopt_heap();
   }
 
   HAKMEM_COLD static Heap* adopt_heap() noexcept {
