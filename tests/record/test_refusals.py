@@ -1,8 +1,8 @@
 """The behaviour suite while memory is refused: each call for some fails once in turn, and no test notices.
 
-Five runs over a variant, each refusing every fifth call of each process. An engine that is refused gives back what lies
-idle and asks again; what it lost or left half done the suite would find. ``--refused-variant NAME``, repeated, asks
-other variants than the default.
+Five runs over a variant, each refusing every fifth call of each process. An engine that is refused gives
+back what lies idle and asks again; what it lost or left half done the suite would find.
+``--refused-variant NAME``, repeated, asks other variants than the default.
 """
 
 from __future__ import annotations
