@@ -1,8 +1,10 @@
-// Containers on an engine of their own: by type with std::allocator's interface, at run time with a memory resource.
+// Containers on an engine of their own: by type with std::allocator's interface, at run time with a memory resource; and
+// objects of one type from a pool.
 #include <hakmem_variant.hpp>
 
 #include <hakmem/containers/allocator.hpp>
 #include <hakmem/containers/memory_resource.hpp>
+#include <hakmem/containers/pool.hpp>
 
 #include <cstdint>
 #include <cstdio>
@@ -48,6 +50,11 @@ int main() {
   for (const auto& [key, word] : words) {
     if (!owned(&key) || !owned(word.data())) return failed("an unordered map");
   }
+
+  using Lines = hakmem::pool<Line>;
+  Line* line = Lines::new_object();
+  if (!owned(line) || reinterpret_cast<std::uintptr_t>(line) % 64 != 0) return failed("a pool");
+  Lines::delete_object(line);
 
   // Everything else in the program stays with the program's malloc.
   const std::vector<int> elsewhere(1000);

@@ -14,7 +14,7 @@ class MemoryResource final : public std::pmr::memory_resource {
  private:
   // Throws std::bad_alloc when memory is out.
   void* do_allocate(std::size_t bytes, std::size_t align) override { return Blocks<Variant>::take(bytes, align); }
-  void do_deallocate(void* p, std::size_t, std::size_t) override { Blocks<Variant>::give(p); }
+  void do_deallocate(void* p, std::size_t bytes, std::size_t align) override { Blocks<Variant>::give(p, bytes, align); }
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
     return dynamic_cast<const MemoryResource*>(&other) != nullptr;
   }
