@@ -10,6 +10,7 @@
 #include <hakmem/bench/process_allocator.hpp>
 #include <hakmem/bench/replay.hpp>
 #include <hakmem/bench/report.hpp>
+#include <hakmem/bench/served.hpp>
 #include <hakmem/bench/startup.hpp>
 #include <hakmem/bench/syscall_counter.hpp>
 #include <hakmem/bench/workloads.hpp>
@@ -102,31 +103,6 @@ void print_list() {
   std::string all;
   for (const Workload<ProcessAllocator>& each : kWorkloads<ProcessAllocator>) all += workload_json(*each.info) + ",\n ";
   std::printf("[%s]\n", (all + workload_json(kStartup)).c_str());
-}
-
-// The file that holds the function which this program's calls of `symbol` reach.
-std::string home(const char* symbol, const void* called) {
-  const void* found = ::dlsym(RTLD_DEFAULT, symbol);
-  Dl_info info{};
-  if (!found || !::dladdr(found, &info) || !info.dli_fname) return "";
-  return found == called ? info.dli_fname : std::string(info.dli_fname) + " (not what is called)";
-}
-
-std::string served_json(const Run& run) {
-  Json json;
-  const auto id = reinterpret_cast<const char* (*)()>(::dlsym(RTLD_DEFAULT, "hakmem_id"));
-  if (id) {
-    json.text("id", id());
-  } else {
-    json.raw("id", "null");
-  }
-  json.text("malloc", home("malloc", reinterpret_cast<const void*>(&::malloc)))
-      .text("free", home("free", reinterpret_cast<const void*>(&::free)))
-      .text("calloc", home("calloc", reinterpret_cast<const void*>(&::calloc)))
-      .text("realloc", home("realloc", reinterpret_cast<const void*>(&::realloc)))
-      .number("sampled", run.sampled)
-      .number("owned", run.owned);
-  return json.str();
 }
 
 template <hakmem::concepts::Allocator A>

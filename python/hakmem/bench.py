@@ -79,6 +79,13 @@ class Contestant:
         return {**kept, **self.env}
 
 
+Measure = Callable[[Contestant, Row], Mapping[str, Any]]
+"""One process of a row that is not the runner's: an answer with the runner's keys and ``served_share``.
+
+It raises `RunnerError` or `ServedByError` as `start_runner` does.
+"""
+
+
 def libc() -> Contestant:
     """The C library's malloc: the baseline."""
     return Contestant("libc", None, kind="libc", version=" ".join(platform.libc_ver()).strip() or None)
@@ -175,6 +182,17 @@ def start_runner(
         pinning(row.threads),
         *extra,
     ]
+    found, log = answer_of(command, who, row, timeout_s)
+    return found | {"served_share": served_share(who, row, found, log)}
+
+
+def answer_of(
+    command: Sequence[str], who: Contestant, row: Row, timeout_s: float
+) -> tuple[dict[str, Any], str]:
+    """The JSON that a program prints in the contestant's environment, and its last lines on stderr.
+
+    A crash, a hang or a refusal is a `RunnerError` with the signal's name or the program's line.
+    """
     try:
         answer = subprocess.run(
             command,
@@ -189,7 +207,7 @@ def start_runner(
     except subprocess.TimeoutExpired as error:
         raise RunnerError(who, row, f"no end after {timeout_s:g} s", "") from error
     except OSError as error:
-        raise HakmemError(f"{runner}: {error.strerror or error}") from error
+        raise HakmemError(f"{command[0]}: {error.strerror or error}") from error
     log = "\n".join(answer.stderr.rstrip().splitlines()[-_KEPT_LINES:])
     if answer.returncode < 0:
         raise RunnerError(who, row, f"ended by {signal.Signals(-answer.returncode).name}", log)
@@ -199,7 +217,7 @@ def start_runner(
         found: dict[str, Any] = json.loads(answer.stdout)
     except ValueError as error:
         raise RunnerError(who, row, "its answer is not JSON", log) from error
-    return found | {"served_share": served_share(who, row, found, log)}
+    return found, log
 
 
 class RunnerError(HakmemError):
@@ -315,6 +333,7 @@ def run(
     instructions: bool = False,
     syscalls: bool = False,
     timeout_s: float = TIMEOUT_S,
+    measure: Measure | None = None,
 ) -> RunId:
     """Race contestants on rows and keep every row in the store; returns the run's id.
 
@@ -323,9 +342,11 @@ def run(
     in the store; the others go on. A row that the contestant did not serve itself is a `ServedByError`, of a
     peer a `Failure` too.
     Ctrl-C is passed on with everything measured so far in the store. ``instructions`` and ``syscalls``
-    count these once per contestant and row, in runs of their own.
+    count these once per contestant and row, in runs of their own. ``measure`` takes the runner's place.
     """
-    race = _Race(_Plan(contestants, rows, seed, min_ms), store, progress or (lambda *_: None), timeout_s)
+    race = _Race(
+        _Plan(contestants, rows, seed, min_ms), store, progress or (lambda *_: None), timeout_s, measure
+    )
     return race.run(rounds, fresh, instructions, syscalls)
 
 
@@ -354,12 +375,14 @@ def is_complete(
 
 
 class _Race:
-    def __init__(self, plan: _Plan, store: Store, progress: Progress, timeout_s: float) -> None:
+    def __init__(
+        self, plan: _Plan, store: Store, progress: Progress, timeout_s: float, measure: Measure | None
+    ) -> None:
         self._plan = plan
         self._store = store
         self._progress = progress
         self._timeout_s = timeout_s
-        self._runner = builds.runner()
+        self._ask = measure or self._start(builds.runner())
         tools = builds.toolchain()
         self._compiler, self._flags = tools.compiler_id, tools.flags
 
@@ -417,11 +440,14 @@ class _Race:
             steps += [(index, who, row) for who in contestants]
         return steps
 
+    def _start(self, runner: Path) -> Measure:
+        extra = ["--min-ms", str(self._plan.min_ms)]
+        self._runner = runner
+        return lambda who, row: start_runner(runner, who, row, self._plan.seed, extra, self._timeout_s)
+
     def _measure(self, run_id: RunId, index: int, who: Contestant, row: Row) -> Result:
         seed = self._plan.seed
-        answer = start_runner(
-            self._runner, who, row, seed, ["--min-ms", str(self._plan.min_ms)], self._timeout_s
-        )
+        answer = self._ask(who, row)
         return Result(
             run=run_id,
             time=time.time(),
@@ -439,7 +465,7 @@ class _Race:
             histogram=json.dumps(answer["histogram"]),
             seed=seed,
             threads=answer["threads"],
-            shape="call",
+            shape=answer.get("shape", "call"),
             round=index,
             ops=answer["ops"],
             ns_per_op=answer["ns_per_op"],

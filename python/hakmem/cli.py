@@ -372,6 +372,25 @@ def bench(
 
 
 @app.command()
+def containers(
+    names: NamesArgument = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Fresh processes per contestant and loop")] = 10,
+    with_peers: PeersOption = False,
+    given: PeerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Race C++ containers on variants (default: unified) in-line against malloc, std::pmr and Boost."""
+    _delegate(
+        "containers",
+        names=names or ["unified"],
+        rounds=rounds,
+        with_peers=with_peers,
+        peers=given or [],
+        as_json=as_json,
+    )
+
+
+@app.command()
 def peers(given: PeerOption = None, as_json: JsonOption = False) -> None:
     """List the allocators of others that can be raced, each asked in a process that it serves."""
     _delegate("peers", texts=given or [], as_json=as_json)
