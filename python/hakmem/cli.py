@@ -338,7 +338,7 @@ def misuse(names: NamesArgument = None, as_json: JsonOption = False) -> None:
 def bench(
     names: NamesArgument = None,
     sweep: SweepOption = None,
-    suite: Annotated[str, typer.Option(help="Named list of workload rows")] = "default",
+    suite: Annotated[str, typer.Option(help="Named list of workload rows, or programs")] = "default",
     rounds: Annotated[int, typer.Option(min=1, help="Fresh processes per variant and row")] = 10,
     seed: Annotated[int, typer.Option(help="Seed of the workloads and of the order of runs")] = 42,
     as_json: JsonOption = False,
@@ -355,6 +355,22 @@ def bench(
     ] = None,
 ) -> None:
     """Race variants (default: unified) against libc on workloads and print medians with intervals."""
+    if suite == "programs":  # real programs, end to end
+        if instructions:
+            raise SpecError("command line", "--instructions", "a suite of workloads", suite)
+        _delegate(
+            "program_race",
+            names=names or ([] if sweep else ["unified"]),
+            sweep=sweep or [],
+            rounds=rounds,
+            seed=seed,
+            as_json=as_json,
+            export=export,
+            with_peers=with_peers,
+            peers=given or [],
+            page_path=html,
+        )
+        return
     _delegate(
         "bench",
         names=names or ([] if sweep else ["unified"]),

@@ -200,7 +200,7 @@ class _Watch:
             minor_faults=usage.ru_minflt,
             major_faults=usage.ru_majflt,
         )
-        _prove(measured, preload)
+        prove(measured, preload)
         return measured
 
     def _read_until(self, enough: Callable[[], bool]) -> bool:
@@ -250,7 +250,7 @@ def _heap_kib(maps: str) -> int:
     return sum(int(end, 16) - int(start, 16) for start, end in ranges) // 1024
 
 
-def _prove(measured: ProgramRun, preload: Path | None) -> None:
+def prove(measured: ProgramRun, preload: Path | None) -> None:
     """Refuse a run that another malloc than the named one served."""
     name = measured.program
     if preload is None:
