@@ -407,6 +407,33 @@ def containers(
 
 
 @app.command()
+def scale(
+    names: NamesArgument = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Fresh processes per contestant and point")] = 5,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Stop at 100,000 live blocks and at 256 MiB of heap")
+    ] = False,
+    with_peers: PeersOption = False,
+    given: PeerOption = None,
+    as_json: JsonOption = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with the plots here")
+    ] = None,
+) -> None:
+    """Measure how cost grows with threads, live blocks and heap, on variants (default: unified) and libc."""
+    _delegate(
+        "scale_report",
+        names=names or ["unified"],
+        rounds=rounds,
+        quick=quick,
+        with_peers=with_peers,
+        peers=given or [],
+        as_json=as_json,
+        page_path=html,
+    )
+
+
+@app.command()
 def peers(given: PeerOption = None, as_json: JsonOption = False) -> None:
     """List the allocators of others that can be raced, each asked in a process that it serves."""
     _delegate("peers", texts=given or [], as_json=as_json)

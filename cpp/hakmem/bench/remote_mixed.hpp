@@ -13,7 +13,7 @@
 namespace hakmem::bench {
 
 inline constexpr ParameterInfo kRemoteMixedParameters[] = {
-    {"remote_percent", 50, 0, 100, "share of frees sent to the next thread"}, threads(2, 2), cycles(200'000),
+    {"remote_percent", 50, 0, 100, "share of frees sent to the next thread"}, threads(2), cycles(200'000),
     working_set(8192), {"ring", 4096, 64, 1 << 24, "blocks that fit between two threads; a power of two"},
     min_size(16), max_size(2048), kMixedSeed};
 inline constexpr ParameterInfo kMidLargeMtParameters[] = {threads(2), cycles(60'000), working_set(256), min_size(8192),
