@@ -588,9 +588,15 @@ def cli_bench(
                 store.export(export, run_id)
     compared = _compare(contestants, results, failures, rows)
     if as_json:
-        report = _report(run_id, results, failures, rows, twins)
-        report["entrants"] = [vars(entrant) for entrant in entrants]
-        report["against_rivals"] = compared.as_json() if compared else None
+        last = time.gmtime(max((one.time for one in results), default=0))
+        report = {
+            "suite": suite,
+            "date": time.strftime("%Y-%m-%d", last),
+            "machine": machine(),
+            **_report(run_id, results, failures, rows, twins),
+            "entrants": [vars(entrant) for entrant in entrants],
+            "against_rivals": compared.as_json() if compared else None,
+        }
         sys.stdout.write(json.dumps(report, indent=1) + "\n")
     elif raced and compared:
         rivals_report.print_comparison(Console(), compared)

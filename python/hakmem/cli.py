@@ -434,6 +434,20 @@ def scale(
 
 
 @app.command()
+def figures(
+    path: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="What bench --suite rivals --json printed; it is kept"),
+    ] = None,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit 1 when the README is not what is kept")
+    ] = False,
+) -> None:
+    """Write the README's table of rivals from the figures kept in docs/figures, or from new ones."""
+    _delegate("figures", path=path, check_only=check_only)
+
+
+@app.command()
 def peers(given: PeerOption = None, as_json: JsonOption = False) -> None:
     """List the allocators of others that can be raced, each asked in a process that it serves."""
     _delegate("peers", texts=given or [], as_json=as_json)
