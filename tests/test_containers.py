@@ -131,9 +131,9 @@ void allocator_give(void* p) { Nodes().deallocate(static_cast<Node*>(p), 1); }
 @pytest.mark.parametrize(
     ("overrides", "take", "give"),
     [
-        ((), 10, 9),
-        (("front=magazine",), 11, 10),
-        (("front=ultra_sll", "remote=return_home"), 8, 17),
+        ((), 10, 11),
+        (("front=magazine",), 10, 9),
+        (("front=ultra_sll", "remote=return_home"), 8, 18),
     ],
     ids=["unified", "magazine", "ultra_sll at home"],
 )

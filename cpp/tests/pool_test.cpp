@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <deque>
 #include <list>
 #include <map>
@@ -189,6 +191,29 @@ void a_block_of_another_heap_goes_home() {
   check_equal(remote() - before, 100u);
 }
 
+// The first that these threads do is to give back: they have no heap yet.
+template <class V>
+void threads_that_only_give() {
+  constexpr std::size_t kEach = 50;
+  std::vector<Node*> kept;
+  for (std::size_t i = 0; i < 4 * kEach; ++i) kept.push_back(pool<Node, V>::allocate());
+  std::atomic<int> ready{0};
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      ready.fetch_add(1);
+      while (ready.load() < 4) std::this_thread::yield();
+      for (std::size_t i = 0; i < kEach; ++i) pool<Node, V>::deallocate(kept[t * kEach + i]);
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  check(Engine<V>::Heap::sentinel.front.size(base::ClassIndex{1}) == 0, "nobody's heap stays empty");
+  for (auto& node : kept) node = pool<Node, V>::new_object();
+  std::sort(kept.begin(), kept.end());
+  check(std::adjacent_find(kept.begin(), kept.end()) == kept.end(), "no block is given out twice");
+  for (Node* node : kept) pool<Node, V>::delete_object(node);
+}
+
 // The block's class is that of its size whoever takes it and whoever gives it back.
 void known_and_looked_up_sizes_share_blocks() {
   Node* node = pool<Node, Plain>::allocate();
@@ -293,6 +318,7 @@ struct Tests {
   test::Test wide{"pools of over-aligned objects hold what is written", pools_hold_what_is_written<Wide, V>};
   test::Test contents{"containers keep their contents", containers_keep_their_contents<V>};
   test::Test handed{"containers are handed to another thread", containers_are_handed_to_another_thread<V>};
+  test::Test only_give{"threads that only give", threads_that_only_give<V>};
   test::Test out{"memory that is out is an exception", memory_that_is_out_is_an_exception<V>};
 };
 const Tests<Plain> plain;

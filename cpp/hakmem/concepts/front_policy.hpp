@@ -1,6 +1,7 @@
 // FrontPolicy: a thread's cache of free blocks, bound to a size-class map. The owning thread's alone; bounded, unless it
 // says kUnbounded. flush_want() and open() complete refill_want(): how much a full class spills is the front's own
-// choice, and a front is born shut, empty and full at once, which is what a thread without a heap needs to find.
+// choice, and a front is born shut, empty and full at once, which is what a thread without a heap needs to find. One that
+// says kRefusesUnwritten writes nothing when it refuses while it is shut.
 #pragma once
 
 #include <concepts>

@@ -34,6 +34,9 @@ struct Blocks {
       if constexpr (P::kHeapsOwnSlabs) {
         // a block of another heap's slab goes home: the lookup says whose it is, the class is known
         if (P::Owner::tag_of(heap->view, p) != heap->tag + c) [[unlikely]] return give_elsewhere(p);
+      } else if constexpr (!kRefusesUnwritten) {
+        // where a lookup would have found nothing: a front may count what it refuses, and this one is every thread's
+        if (heap == &Heap::sentinel) [[unlikely]] return give_elsewhere(p);
       }
       if (!heap->front.push(c, static_cast<base::Block*>(p))) [[unlikely]] return give_elsewhere(p);
       heap->probe.on(probe::Event::kFreeFrontHit, c);
@@ -56,6 +59,7 @@ struct Blocks {
   using Heap = typename Engine::Heap;
   using ForkHandlers = thread::ForkHandlers<&Engine::before_fork, &Engine::after_fork>;
 
+  static constexpr bool kRefusesUnwritten = requires { requires Heap::Front::kRefusesUnwritten; };
   static constexpr std::size_t kLargest = Classes::kLargest - P::kPrefix;
 
   [[noreturn]] HAKMEM_COLD static void no_memory() { throw std::bad_alloc(); }

@@ -28,6 +28,7 @@ struct Magazine {
   class Type {
    public:
     static constexpr bool kGrows = O.growth_kib != 0;
+    static constexpr bool kRefusesUnwritten = true;  // push to a front that is not open writes nothing
 
     // Every top lies above an empty slot and every limit is null: empty and full, the sentinel's state.
     constexpr Type() noexcept {
