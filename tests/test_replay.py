@@ -73,6 +73,15 @@ def test_every_call_of_the_trace_is_made(tmp_path: Path, threads: int, allocator
     assert sum(found["histogram"].values()) == sum(row[0] <= REALLOC for row in rows)
 
 
+@pytest.mark.parametrize("events", [1, 4_000, 9_999, 10_000, 25_000, 30_000])
+def test_a_prefix_makes_exactly_the_first_calls(tmp_path: Path, events: int) -> None:
+    rows = drawn(30_000, 3, seed=4)
+    opened = Trace(write(tmp_path / "t", *(rows[at : at + 9999] for at in range(0, len(rows), 9999))))
+    plan = replay.make_plan(opened, opened.processes[0], tmp_path / "plan", events)
+    assert list(plan.calls.values()) == counts(rows[:events])
+    assert answer(tmp_path, opened)["ops"] == len(rows), "without a bound it is whole"
+
+
 def test_a_replay_under_a_variant_is_served_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = build.build_one("unified")
     rows = drawn(50_000, 2, seed=5)

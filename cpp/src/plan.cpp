@@ -1,6 +1,6 @@
-// hakmem_plan FILE: makes the plan of a replay (plan.hpp). Standard input: the number of recorded threads and the seat of
-// each, then the frames of one process as hakmem_merge writes them (docs/trace_format.md), each after its length. Prints how
-// many calls the plan has. Memory: the live blocks and one window.
+// hakmem_plan FILE [EVENTS]: makes the plan of a replay (plan.hpp), of the first EVENTS events when that is given. Standard
+// input: the number of recorded threads and the seat of each, then the frames of one process as hakmem_merge writes them
+// (docs/trace_format.md), each after its length. Prints how many calls the plan has. Memory: the live blocks and one window.
 #include <array>
 #include <bit>
 #include <cstdio>
@@ -93,7 +93,8 @@ class Planner {
     out_.put(&header_, sizeof header_);
   }
 
-  void take(const std::vector<unsigned char>& frame) {
+  // Whether it wants more: not after the last of `most` events.
+  bool take(const std::vector<unsigned char>& frame, std::uint64_t most) {
     std::array<std::uint32_t, 7> counts;
     if (frame.size() < sizeof counts) throw std::runtime_error("a frame is cut off");
     std::memcpy(counts.data(), frame.data(), sizeof counts);
@@ -105,6 +106,7 @@ class Planner {
     }
     auto& [kinds, threads, times, sizes, ages, alignments] = columns;
     for (std::uint32_t i = 0; i < counts[0]; ++i) {
+      if (events_++ == most) return false;
       const auto kind = static_cast<Call>(kinds.byte());
       const std::uint64_t thread = threads.in_runs();
       if (thread >= seat_of_.size()) throw std::runtime_error("a frame has a thread without a seat");
@@ -135,6 +137,7 @@ class Planner {
       ++header_.calls[static_cast<unsigned>(kind)];
       if (++in_window_ == kWindow) end_window();
     }
+    return events_ < most;
   }
 
   const PlanHeader& finish() {
@@ -183,11 +186,12 @@ class Planner {
   std::vector<std::uint64_t> offsets_;
   std::unordered_map<std::uint64_t, std::uint32_t> live_;  // block, counted from 1, to slot
   std::vector<std::uint32_t> empty_, emptied_;
+  std::uint64_t events_ = 0;
   std::uint64_t made_ = 0;
   std::uint64_t in_window_ = 0;
 };
 
-void make_plan(const char* path) {
+void make_plan(const char* path, std::uint64_t most) {
   std::vector<std::uint32_t> seats(get_word());
   for (std::uint32_t& seat : seats) seat = get_word();
   Output out(path);
@@ -196,7 +200,7 @@ void make_plan(const char* path) {
   for (std::uint32_t length; get(&length, sizeof length);) {
     frame.resize(length);
     if (!get(frame.data(), length)) throw std::runtime_error("standard input is cut off");
-    planner.take(frame);
+    if (!planner.take(frame, most)) break;
   }
   const PlanHeader& header = planner.finish();
   Json calls;
@@ -214,8 +218,8 @@ void make_plan(const char* path) {
 
 int main(int argc, char** argv) {
   try {
-    if (argc != 2) throw std::runtime_error("usage: hakmem_plan FILE");
-    make_plan(argv[1]);
+    if (argc != 2 && argc != 3) throw std::runtime_error("usage: hakmem_plan FILE [EVENTS]");
+    make_plan(argv[1], argc == 3 ? std::stoull(argv[2]) : ~std::uint64_t{0});
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "hakmem_plan: %s\n", error.what());

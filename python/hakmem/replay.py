@@ -90,21 +90,24 @@ class Standing:
     calls: int
 
 
-def seats_of(trace: Trace, process: Process) -> list[int]:
+def seats_of(trace: Trace, process: Process, events: int | None = None) -> list[int]:
     """The seat of each recorded thread: one that began after another had ended may take its seat.
 
-    With more than `MOST_SEATS` threads at a time, some share one and take turns in their order.
+    ``events`` leaves out threads that begin in frames after so many. With more than `MOST_SEATS` threads at a
+    time, some share one and take turns in their order.
     """
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     at = 0
-    for events in trace.events(process.number):
-        names, begins = np.unique(events.threads, return_index=True)
-        _, ends = np.unique(events.threads[::-1], return_index=True)
+    for frame in trace.events(process.number):
+        names, begins = np.unique(frame.threads, return_index=True)
+        _, ends = np.unique(frame.threads[::-1], return_index=True)
         for name, begin, end in zip(names.tolist(), begins.tolist(), ends.tolist(), strict=True):
             first.setdefault(name, at + begin)
-            last[name] = at + len(events) - 1 - end
-        at += len(events)
+            last[name] = at + len(frame) - 1 - end
+        at += len(frame)
+        if events is not None and at >= events:
+            break
     seats = [0] * (max(first, default=-1) + 1)
     taken: list[tuple[int, int]] = []  # last event and seat
     for name, begin in sorted(first.items(), key=lambda item: item[1]):
@@ -117,12 +120,19 @@ def seats_of(trace: Trace, process: Process) -> list[int]:
     return seats
 
 
-def make_plan(trace: Trace, process: Process, path: Path) -> Plan:
-    """Write the plan of a process into ``path``; a trace that contradicts itself is a `HakmemError`."""
-    seats = seats_of(trace, process)
+def make_plan(trace: Trace, process: Process, path: Path, events: int | None = None) -> Plan:
+    """Write the plan of a process into ``path``; a trace that contradicts itself is a `HakmemError`.
+
+    ``events`` keeps the first so many: what is live behind the last of them stays so.
+    """
+    seats = seats_of(trace, process, events)
     program = builds.runner().parent / _PLAN
+    bound = [] if events is None else [str(events)]
     with subprocess.Popen(
-        [str(program), str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [str(program), str(path), *bound],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as run:
         assert run.stdin is not None
         try:
@@ -131,13 +141,22 @@ def make_plan(trace: Trace, process: Process, path: Path) -> Plan:
                 run.stdin.write(_WORD.pack(len(columns)))
                 run.stdin.write(columns)
         except BrokenPipeError:
-            pass  # it has said why
+            pass  # it has what it needs, or says why not
         answer, complaint = run.communicate()
     if run.returncode != 0:
         raise HakmemError(f"{trace.path}: {complaint.decode(errors='replace').strip()}")
     found = json.loads(answer)
     calls = {name: int(found["calls"][str(kind)]) for kind, name in enumerate(KINDS)}
     return Plan(path, int(found["seats"]), calls)
+
+
+def content_hash(path: Path) -> str:
+    """The first 12 digits of a trace's SHA-256: what a row names it by."""
+    content = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            content.update(part)
+    return content.hexdigest()[:12]
 
 
 def race(
@@ -155,12 +174,8 @@ def race(
     gone on with, or measured anew when it is complete.
     """
     plan = make_plan(trace, process, folder / "replay.plan")
-    content = hashlib.sha256()
-    with trace.path.open("rb") as file:
-        while part := file.read(1 << 20):
-            content.update(part)
     row = ReplayRow(
-        f"{trace.path.name} {content.hexdigest()[:12]}, process {process.number}",
+        f"{trace.path.name} {content_hash(trace.path)}, process {process.number}",
         "replay",
         {},
         plan.path,
