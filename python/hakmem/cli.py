@@ -33,6 +33,7 @@ from . import check as checks
 from .build import BuildFailure, Built
 from .errors import HakmemError, SpecError
 from .spec import Variant
+from .tune_command import CommandAfterDashes, tune
 
 out = Console(soft_wrap=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -622,6 +623,9 @@ def replay(
         peers=given or [],
         as_json=as_json,
     )
+
+
+app.command(cls=CommandAfterDashes)(tune)
 
 
 @app.command()

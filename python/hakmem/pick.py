@@ -297,7 +297,8 @@ def _run_final(
 # Gates
 
 
-def _build_all(variants: Sequence[Variant], say: Progress) -> tuple[dict[str, Built], dict[str, str]]:
+def build_all(variants: Sequence[Variant], say: Progress) -> tuple[dict[str, Built], dict[str, str]]:
+    """Build variants: those with a malloc library, and why the others have none, by name."""
     built: dict[str, Built] = {}
     problems: dict[str, str] = {}
     for name, result in builds.build(variants, progress=say).items():
@@ -310,7 +311,7 @@ def _build_all(variants: Sequence[Variant], say: Progress) -> tuple[dict[str, Bu
     return built, problems
 
 
-def _check_all(built: Mapping[str, Built], say: Progress) -> dict[str, str]:
+def check_all(built: Mapping[str, Built], say: Progress) -> dict[str, str]:
     """Names of the variants whose behaviour suite is not green, with one line each."""
     problems: dict[str, str] = {}
     pool = ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)))
@@ -494,8 +495,8 @@ def pick(
     lines = plan.lines(len(variants), [program.what for program in chosen], peer_names)
     if announce:
         announce(lines)
-    built, problems = _build_all(variants, say)
-    problems |= _check_all(built, say)
+    built, problems = build_all(variants, say)
+    problems |= check_all(built, say)
     entries = _Field(built, peer_names)
     for name, problem in problems.items():
         entries.drop(name, REJECTED, problem)

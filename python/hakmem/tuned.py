@@ -1,0 +1,130 @@
+"""What a tune found: the records that its terminal lines, JSON and page are made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .search import Entry, Trial
+from .stats import Ratio
+from .verdict import Verdict
+
+REPLAY = "replay"
+PROGRAM = "program"
+WORKLOADS = "workloads"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One contestant in a deciding race: ``by`` is "replay", "workloads" or "program".
+
+    ``seconds`` are the median of a whole run (of workloads: None), ``cpu_seconds`` user and system time where
+    they were measured; ``time``, ``cpu`` and ``memory`` are ratios to libc's; ``peak_kib`` is the largest
+    median peak RSS over the rows, less what the loop holds.
+    """
+
+    name: str
+    kind: str
+    what: str
+    by: str
+    rounds: int
+    seconds: float | None
+    spread: float
+    time: Ratio | None
+    cpu_seconds: float | None
+    cpu: Ratio | None
+    memory: Ratio | None
+    peak_kib: float
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One axis of a set put to another value: time and peak RSS then, relative to the set's own."""
+
+    axis: str
+    value: str
+    own: str
+    time: Ratio
+    memory: Ratio | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """RSS over time of one run of its own: seconds from its start, and KiB."""
+
+    name: str
+    points: tuple[tuple[float, int], ...]
+
+    @property
+    def mean_kib(self) -> float:
+        """Mean over the looks that were taken."""
+        return sum(kib for _, kib in self.points) / len(self.points) if self.points else 0.0
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """Everything that a tune has to say. ``question`` is what was asked, in words."""
+
+    verdict: Verdict
+    question: str
+    plan: tuple[str, ...]
+    standings: tuple[Standing, ...]
+    entries: tuple[Entry, ...]
+    trials: tuple[Trial, ...]
+    parts: tuple[Part, ...]
+    parts_of: str
+    curves: tuple[Curve, ...]
+    sets: Mapping[str, Mapping[str, Any]]
+    machine: Mapping[str, str]
+    trace: str | None
+    process: int | None
+    max_rss: float
+    started: str
+    seconds: float
+    seed: int
+
+    @property
+    def winner(self) -> str | None:
+        """The contestant to take; None when libc is kept."""
+        return None if self.verdict.name == "libc" else self.verdict.name
+
+    def rows(self) -> list[Standing]:
+        """The deciding races' lines: those of the program first, then those of the replay."""
+        return sorted(self.standings, key=lambda one: one.by != PROGRAM)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON takes it."""
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+
+
+def from_dict(found: Mapping[str, Any]) -> TuneResult:
+    """The result that `TuneResult.to_dict` gave."""
+    return TuneResult(
+        **{
+            **found,
+            "verdict": Verdict(**_with_ratios(found["verdict"], "time", "memory", tuples=("tied",))),
+            "plan": tuple(found["plan"]),
+            "standings": _all(Standing, found["standings"], "time", "cpu", "memory"),
+            "entries": _all(Entry, found["entries"], "time", "memory"),
+            "trials": _all(Trial, found["trials"], "time", "memory"),
+            "parts": _all(Part, found["parts"], "time", "memory"),
+            "curves": tuple(
+                Curve(one["name"], tuple((point[0], point[1]) for point in one["points"]))
+                for one in found["curves"]
+            ),
+        }
+    )
+
+
+def _all(kind: Any, found: Sequence[Mapping[str, Any]], *names: str) -> tuple[Any, ...]:
+    return tuple(kind(**_with_ratios(one, *names)) for one in found)
+
+
+def _with_ratios(found: Mapping[str, Any], *names: str, tuples: Sequence[str] = ()) -> dict[str, Any]:
+    return {
+        key: Ratio(**value) if key in names and value else tuple(value) if key in tuples else value
+        for key, value in found.items()
+    }

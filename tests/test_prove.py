@@ -1,0 +1,121 @@
+"""Runs of a real program: figures that are its own, proof of who served it, and what is refused."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from hakmem import bench, build, prove
+from hakmem.bench import Contestant
+from hakmem.errors import HakmemError
+from hakmem.prove import ProofError, Prover
+from hakmem.store import Store
+
+TOUCH = "b = bytearray(64 << 20); b[::4096] = b[::4096].translate(bytes(range(1, 256)) + b'a')"
+
+
+def unified() -> Contestant:
+    return bench.contestant(build.build_one("unified"))
+
+
+def test_a_run_has_its_own_times_and_peak() -> None:
+    small = Prover(["true"]).run(bench.libc())
+    assert 0 < small.peak_rss_kib < 8 << 10, "the peak is not that of the Python that started it"
+    big = Prover([sys.executable, "-S", "-c", TOUCH]).run(bench.libc())
+    assert big.peak_rss_kib > 64 << 10
+    assert big.wall_s > 0 and big.user_s + big.system_s > 0
+
+
+def test_the_largest_process_of_a_command_is_its_peak() -> None:
+    command = ["sh", "-c", f'{sys.executable} -S -c "{TOUCH}"; true']
+    assert Prover(command).run(bench.libc()).peak_rss_kib > 64 << 10
+
+
+def test_every_process_of_a_command_is_served_by_the_variant() -> None:
+    who = unified()
+    assert Prover(["sh", "-c", "ls / | sort"]).run(who).wall_s > 0
+    wrong = Contestant("sll", who.preload, digest="0" * 16)
+    with pytest.raises(ProofError, match=r"sll: expected malloc of .*libhakmem_unified.so, got unified "):
+        Prover(["true"]).run(wrong)
+
+
+def test_a_process_on_another_malloc_is_refused() -> None:
+    who = unified()
+    with pytest.raises(ProofError, match=r"expected malloc of the C library, got unified "):
+        Prover(["sh", "-c", f"LD_PRELOAD={who.preload}:$LD_PRELOAD ls /"]).run(bench.libc())
+    noted = f"7\t{who.preload}\tunified {who.digest}\t\n8\t/lib/libc.so.6\t\t\n"
+    with pytest.raises(ProofError, match="expected malloc of"):
+        prove.check_served(who, 7, noted)
+    with pytest.raises(ProofError, match="without LD_PRELOAD reaching it"):
+        prove.check_served(who, 9, noted)
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [("exit 3", "ended with exit code 3: no message"), ("kill -9 $$", "ended by SIGKILL: no message")],
+)
+def test_a_bad_end_is_one_line(script: str, says: str) -> None:
+    with pytest.raises(ProofError, match=f"libc: {says}"):
+        Prover(["sh", "-c", script]).run(bench.libc())
+
+
+def test_a_command_that_cannot_be_proved_on_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(HakmemError, match="--prove: expected a program in PATH or a path, got 'no-such'"):
+        prove.parse("no-such program")
+    with pytest.raises(HakmemError, match="--prove 'a \"b': expected a command as a shell reads it"):
+        prove.parse('a "b')
+    with pytest.raises(HakmemError, match="--prove: expected a command, got none"):
+        prove.parse("  ")
+    text = tmp_path / "text"
+    text.write_text("not a program")
+    text.chmod(0o755)
+    with pytest.raises(HakmemError, match="expected an ELF program"):
+        prove.parse(str(text))
+
+
+def raced(
+    folder: Path, command: list[str], contestants: list[Contestant], rounds: int = 3
+) -> tuple[list[tuple[str, int]], dict[str, str]]:
+    with Store(folder / "store") as store:
+        run = store.open_run("it", {})
+        results, failed = prove.race(
+            Prover(command), contestants, rounds, 1, store, run, lambda _: True, lambda *_: None
+        )
+        return sorted((one.variant, one.round) for one in results), failed
+
+
+def test_rounds_are_whole_kept_and_not_repeated(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = ["sh", "-c", f"echo x >> {log}"]
+    contestants = [bench.libc(), unified()]
+    found = raced(tmp_path, command, contestants)
+    assert found == ([(name, index) for name in ("libc", "unified") for index in range(3)], {})
+    assert raced(tmp_path, command, contestants) == found
+    assert len(log.read_text()) == 2 * 6
+    raced(tmp_path, command, contestants, rounds=4)
+    assert len(log.read_text()) == 2 * 8
+
+
+def test_a_contestant_that_fails_leaves_the_race_and_libc_does_not(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'case "$LD_PRELOAD" in *hakmem_unified*) exit 4;; esac']
+    _, failed = raced(tmp_path, command, [bench.libc(), unified()])
+    assert failed == {"unified": "ended with exit code 4: no message"}
+    with pytest.raises(ProofError, match="libc: ended with exit code 1"):
+        raced(tmp_path, ["false"], [bench.libc()])
+
+
+def test_another_output_than_on_libc_is_a_failure_unless_libcs_own_varies(tmp_path: Path) -> None:
+    contestants = [bench.libc(), unified()]
+    _, failed = raced(tmp_path, ["sh", "-c", "echo $LD_PRELOAD"], contestants)
+    assert failed == {"unified": "its standard output differs from that on libc"}
+    (tmp_path / "other").mkdir()
+    command = ["sh", "-c", "echo $$"]
+    assert raced(tmp_path / "other", command, contestants)[1] == {}
+
+
+def test_the_curve_is_of_the_command_and_its_children() -> None:
+    points = Prover(["sh", "-c", f'{sys.executable} -S -c "{TOUCH}"; true']).curve(bench.libc())
+    assert points and max(kib for _, kib in points) > 32 << 10
+    assert [at for at, _ in points] == sorted(at for at, _ in points)

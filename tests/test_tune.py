@@ -1,0 +1,151 @@
+"""``hakmem tune`` from end to end on small things, and what it refuses in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.testing
+
+from hakmem import bench, build, cli, prove, tune_command
+from hakmem.errors import HakmemError
+from hakmem.store import Store
+from test_replay import drawn
+from written_trace import write
+
+
+def invoked(*words: object) -> Any:
+    return typer.testing.CliRunner().invoke(cli.app, ["tune", *map(str, words)], prog_name="hakmem")
+
+
+@pytest.mark.parametrize(("text", "value"), [("1.1x", 1.1), ("2", 2.0), ("1x", 1.0), ("1.25", 1.25)])
+def test_a_memory_budget_is_read(text: str, value: float) -> None:
+    assert tune_command.memory_factor(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "0.9x", "x", "-1x", "1.1 x", "110%", "nan", "1e3x", "1001x"])
+def test_a_memory_budget_that_is_none_is_one_line(text: str) -> None:
+    with pytest.raises(HakmemError, match="--max-rss: expected a factor of libc's, 1x to 1000x, like 1.1x"):
+        tune_command.memory_factor(text)
+
+
+@pytest.mark.parametrize(("text", "value"), [("20m", 1200.0), ("90s", 90.0), ("1.5h", 5400.0)])
+def test_a_time_limit_is_read(text: str, value: float) -> None:
+    assert tune_command.seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "20", "9s", "m", "1d", "-5m", "20 m", "1m30s", "1000h"])
+def test_a_time_limit_that_is_none_is_one_line(text: str) -> None:
+    with pytest.raises(HakmemError, match="--time-limit: expected a time from 10s to 168h like 20m"):
+        tune_command.seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "tune: expected one of TRACE, --workload and -- COMMAND"),
+        (("t", "--workload", "app"), "tune: expected one of TRACE, --workload and -- COMMAND"),
+        (("t", "--", "true"), "tune: expected one of TRACE, --workload and -- COMMAND"),
+        (("--",), "tune --: expected a command, got none"),
+        (("--", "no-such-program"), "tune --: expected a program in PATH or a path, got 'no-such-program'"),
+        (("no-such.trace",), "no-such.trace: cannot be read: No such file or directory"),
+        (("--workload", "nothing"), "workload row or suite 'nothing' is not known"),
+        (("--workload", "app", "--prove", "no-such"), "--prove: expected a program in PATH or a path"),
+        (("--workload", "app", "--max-rss", "half"), "--max-rss: expected a factor of libc's"),
+        (("--workload", "app", "--time-limit", "soon"), "--time-limit: expected a time"),
+        (("--workload", "app", "--variant", "no_such"), "variant 'no_such' is not known"),
+        (("--workload", "app", "--peer", "x"), "--peer x: expected NAME=PATH[,VAR=VALUE...], got 'x'"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(words: tuple[str, ...], says: str) -> None:
+    found = invoked(*words)
+    assert found.exit_code == 2, found.output
+    assert found.stderr.startswith(f"error: {says}") and found.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small trace, and a folder of its own for results; builds stay where they are."""
+    monkeypatch.setattr(bench, "default_store", lambda: Store(tmp_path / "results"))
+    return write(tmp_path / "t", drawn(40_000, 1, seed=8))
+
+
+def test_a_trace_is_tuned_proved_and_opened_again(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [trace, "--variant", "unified", "--variant", "sll", "--rounds", "3", "--time-limit", "10s"]
+    words += ["--prove", "sh -c 'ls / | sort'", "--json"]
+    done = invoked(*words)
+    assert done.exit_code == 0, done.output + done.stderr
+    found = json.loads(done.stdout)
+    assert found["verdict"]["kind"] in ("winner", "tie", "keep libc")
+    told = done.stderr.splitlines()
+    assert any(
+        line.startswith("rule: The fastest by the program `sh -c 'ls / | sort'` wins") for line in told
+    )
+    by_program = {one["name"] for one in found["standings"] if one["by"] == "program"}
+    assert {"libc", "libc#2", "unified", "sll"} <= by_program
+    by_replay = {one["name"]: one for one in found["standings"] if one["by"] == "replay"}
+    assert by_replay["unified"]["rounds"] == 3 and by_replay["null"]["seconds"] > 0
+    assert {one["name"] for one in found["entries"]} == {"unified", "sll"}
+    assert found["curves"][0]["name"] == "libc" and found["curves"][0]["points"]
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("something was measured again")
+
+    monkeypatch.setattr(prove.Prover, "run", fail)
+    monkeypatch.setattr(bench, "start_runner", fail)
+    assert json.loads(invoked(*words).stdout) == found
+    assert isinstance(invoked(*words, "--again").exception, AssertionError)
+
+
+def test_without_a_program_replay_decides_and_says_so(trace: Path) -> None:
+    done = invoked(trace, "--variant", "unified", "--rounds", "3", "--time-limit", "10s")
+    assert done.exit_code == 0, done.output + done.stderr
+    assert "Decided by replay of the trace: no program was run" in " ".join(done.stdout.split())
+
+
+def test_an_interrupted_tune_goes_on_where_it_was(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (trace, "--variant", "unified", "--variant", "sll", "--rounds", "3", "--time-limit", "10s")
+    real = bench.start_runner
+    calls = {"first": 0, "second": 0}
+    phase = "first"
+
+    def counted(*given: Any, **more: Any) -> dict[str, Any]:
+        calls[phase] += 1
+        if phase == "first" and calls["first"] == 15:
+            raise KeyboardInterrupt
+        return real(*given, **more)
+
+    monkeypatch.setattr(bench, "start_runner", counted)
+    stopped = invoked(*words)
+    assert stopped.exit_code == 130 and "the same command goes on from there" in stopped.stderr
+    with bench.default_store() as store:
+        kept = len(store.results())
+    assert kept == 14
+    phase = "second"
+    assert invoked(*words).exit_code == 0
+    with bench.default_store() as store:
+        assert len(store.results()) == kept + calls["second"]
+        assert len({(one.run, one.variant, one.label, one.round) for one in store.results()}) == len(
+            store.results()
+        )
+
+
+def test_a_command_is_recorded_tuned_and_proved_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runner = str(build.runner())
+    command = (runner, "--workload", "app", "--passes", "1")
+    done = invoked("--variant", "unified", "--rounds", "3", "--time-limit", "10s", "--json", "--", *command)
+    assert done.exit_code == 0, done.output + done.stderr
+    found = json.loads(done.stdout)
+    assert Path(found["trace"]).is_file() and found["question"].endswith("--passes 1")
+    assert {one["by"] for one in found["standings"]} == {"program", "replay"}
+
+
+def test_workload_rows_decide_by_their_loops(trace: Path) -> None:
+    done = invoked("--workload", "app", "--variant", "unified", "--rounds", "3", "--time-limit", "10s")
+    assert done.exit_code == 0, done.output + done.stderr
+    assert "the workloads' loops" in " ".join(done.stdout.split())

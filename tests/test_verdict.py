@@ -1,0 +1,108 @@
+"""The rule of a tune over invented measurements: an A/A contest is a tie, and each verdict has its case."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from hakmem import build, spec, verdict
+from hakmem.store import Result
+from hakmem.verdict import KEEP, TIE, WINNER, Verdict
+from synthetic import BLANK
+
+
+def measured(
+    times: Mapping[str, float],
+    seed: int,
+    rounds: int = 10,
+    noise: float = 0.03,
+    memory: Mapping[str, float] | None = None,
+) -> list[Result]:
+    """Runs on a busy machine: it drifts between rounds, each run has its noise, some are hit hard."""
+    draw = random.Random(seed)
+    found = []
+    drift = 0.0
+    for index in range(rounds):
+        drift += draw.gauss(0.0, 0.05)
+        for name, ratio in {"libc": 1.0, "libc#2": 1.0, **times}.items():
+            hit = draw.uniform(1.1, 1.5) if draw.random() < 0.05 else 1.0
+            ns = 1e9 * ratio * 2.0**drift * draw.lognormvariate(0.0, noise) * hit
+            peak = 50_000 * (memory or {}).get(name, 1.0) * draw.uniform(0.995, 1.005)
+            row = dataclasses.replace(
+                BLANK, variant=name, label="it", round=index, ops=1, ns_per_op=ns, peak_rss_kib=int(peak)
+            )
+            found.append(row)
+    return found
+
+
+def decided(results: Sequence[Result], *variants: str, max_rss: float = 1.5) -> Verdict:
+    known = {name: dataclasses.replace(build.variant(name), name=name) for name in variants}
+    return verdict.decide(results, known, "the program", max_rss)
+
+
+SEEDS = range(20)
+
+
+def test_libc_against_itself_under_other_names_is_kept_in_19_of_20_runs() -> None:
+    kinds = [
+        decided(measured({"libc_once_more": 1.0, "and_again": 1.0, "and_on": 1.0}, seed)).kind
+        for seed in SEEDS
+    ]
+    assert kinds.count(KEEP) >= 19
+
+
+def test_one_faster_library_under_two_names_is_a_tie_in_19_of_20_runs() -> None:
+    found = [decided(measured({"one": 0.8, "other": 0.8}, seed)) for seed in SEEDS]
+    assert sum(one.kind == TIE and set(one.tied) == {"one", "other"} for one in found) >= 19
+
+
+def test_a_clear_winner_is_named_in_every_run() -> None:
+    for seed in SEEDS:
+        found = decided(measured({"unified": 0.8, "sll": 0.95}, seed), "unified", "sll")
+        assert (found.kind, found.name, found.tied) == (WINNER, "unified", ())
+        assert found.time and found.time.low <= 0.8 * 1.05 and found.time.high < 0.95
+
+
+def test_of_a_tie_the_simplest_is_named_and_a_variant_before_others() -> None:
+    results = measured({"stack": 0.8, "sll": 0.8, "mi": 0.8}, seed=3)
+    found = decided(results, "stack", "sll")
+    assert found.kind == TIE and found.name == found.tied[0] == "sll"
+    assert found.tied[-1] == "mi" and "A tie of sll, " in found.sentence
+
+
+def test_another_allocator_wins_when_it_is_the_fastest() -> None:
+    found = decided(measured({"mi": 0.7, "unified": 0.9}, seed=1), "unified")
+    assert (found.kind, found.name) == (WINNER, "mi")
+
+
+def test_who_breaks_the_memory_budget_cannot_win() -> None:
+    results = measured({"sll": 0.5, "unified": 0.8}, seed=2, memory={"sll": 1.2, "unified": 1.05})
+    assert decided(results, "sll", "unified", max_rss=1.1).name == "unified"
+    assert decided(results, "sll", "unified", max_rss=1.3).name == "sll"
+    kept = decided(results, "sll", "unified", max_rss=1.0)
+    assert kept.kind == KEEP and "sll, unified break the memory budget" in kept.sentence
+
+
+def test_an_advantage_within_the_noise_keeps_libc_and_says_so() -> None:
+    found = decided(measured({"unified": 0.99}, seed=5, noise=0.1), "unified")
+    assert found.kind == KEEP and found.name == "libc"
+    assert found.sentence.startswith("Keep libc: nothing beats it by more than the noise (")
+    assert "the best, unified, takes " in found.sentence
+
+
+def test_the_rule_names_what_decides_and_the_budget() -> None:
+    told = verdict.rule("the program `x`", 1.1)
+    assert "The fastest by the program `x` wins" in told and "at most 1.1 of libc's;" in told
+    assert "1.5 of libc's plus 2 MiB;" in verdict.rule("replay", 1.5, 2048)
+    assert decided(measured({}, 1)).rule == verdict.rule("the program", 1.5)
+
+
+@pytest.mark.parametrize("name", ["unified", "sll"])
+def test_the_figures_of_the_named_one_are_its_own(name: str) -> None:
+    found = decided(measured({name: 0.6}, 7, memory={name: 1.2}), name)
+    assert found.time and found.time.low <= found.time.value <= found.time.high
+    assert found.memory and found.memory.value == pytest.approx(1.2, abs=0.02)
+    assert spec.short_policies(build.variant(name))
