@@ -195,6 +195,12 @@ def page(trace: Trace, found: Sequence[Summary]) -> str:
     process = f"process {summary.process.number} of {len(trace.processes)}: {summary.process.program}"
     body[0] = f'<p class="eyebrow">hakmem trace, {html.escape(f"{trace.path.name}, {process}")}</p>'
     body.append(report.facts_row(facts(summary)))
+    sections, figures = pictures(summary)
+    return report.assemble("hakmem trace", "\n".join([*body, *sections]), figures)
+
+
+def pictures(summary: Summary) -> tuple[list[str], dict[str, Figure]]:
+    """The sections of a page that show a process, and their pictures by the id of their places."""
     figures = {
         "live": _live(summary),
         "sizes": _bars(by_doubling(summary.sizes), "bytes asked for, up to", "calls", bytes_text),
@@ -211,9 +217,8 @@ def page(trace: Trace, found: Sequence[Summary]) -> str:
         "chains": ("Realloc chains", "Blocks by how often they were reallocated."),
         "threads": ("Threads", "Events by the thread that made them; the busiest ones."),
     }
-    body += [report.figure_section(title, name, text) for name, (title, text) in texts.items()]
-    body.append(_sizes_table(summary))
-    return report.assemble("hakmem trace", "\n".join(body), figures)
+    sections = [report.figure_section(title, name, text) for name, (title, text) in texts.items()]
+    return [*sections, _sizes_table(summary)], figures
 
 
 def _live(summary: Summary) -> Figure:

@@ -397,13 +397,15 @@ class _Tune:
         raced = self.finalists([*named, *alive], entries)
         self.tell(f"finalists: {', '.join(who.name for who in raced) or 'none'}")
         heat = self.racer.race("final", courses[-1], question.rounds, [*search.field_of(raced), bench.null()])
+        results = heat.results
         by = WORKLOADS if question.workload else REPLAY
         variants = {name: one.variant for name, one in self.built.items()}
         told = "the workloads' loops" if question.workload else "replay of the trace"
         verdict = verdicts.decide(heat.results, variants, told, question.max_rss, search.GATE_KIB)
         standings = self.standings(heat.results, by, raced, heat.failures)
         if self.prover:
-            verdict, standings = self._proved(raced, standings, clock)
+            verdict, standings, results = self._proved(raced, standings, clock)
+            results += heat.results
         else:
             verdict = replace(
                 verdict, sentence=f"{verdict.sentence} Decided by {told}: no program was run to prove it."
@@ -422,6 +424,7 @@ class _Tune:
             parts=tuple(parts),
             parts_of=subject or "",
             curves=tuple(curves),
+            results=tuple(results),
             sets={name: one.variant.policies.as_json() for name, one in self.built.items()},
             machine=bench.machine(),
             trace=str(self.trace.path.absolute()) if self.trace else None,
@@ -465,7 +468,7 @@ class _Tune:
 
     def _proved(
         self, raced: Sequence[Contestant], replayed: Sequence[Standing], clock: _Clock
-    ) -> tuple[Verdict, list[Standing]]:
+    ) -> tuple[Verdict, list[Standing], list[Result]]:
         """The program decides; the rule is told first."""
         assert self.prover is not None
         told = f"the program `{self.prover.label}`"
@@ -480,7 +483,7 @@ class _Tune:
             Standing(name, "", "", PROGRAM, 0, None, 0.0, None, None, None, None, 0.0, f"failed: {reason}")
             for name, reason in failed.items()
         ]
-        return verdict, [*found, *lost, *replayed]
+        return verdict, [*found, *lost, *replayed], results
 
     def _subject(self, verdict: Verdict, standings: Sequence[Standing]) -> str | None:
         """The set whose axes are looked at: the one named, else the fastest."""
@@ -547,6 +550,7 @@ def cli_tune(
     seed: int,
     again: bool,
     as_json: bool,
+    html: Path | None,
 ) -> int:
     """What `hakmem tune` does: 0 when there is a verdict (also "keep libc"), 130 after Ctrl-C."""
     question = Question(
@@ -593,6 +597,11 @@ def cli_tune(
     except KeyboardInterrupt:
         errors.print("interrupted: what was measured is kept; the same command goes on from there")
         return 130
+    if html:
+        from . import tune_report
+
+        tune_report.write(found, html)
+        errors.print(f"page: {html}", markup=False)
     if as_json:
         sys.stdout.write(json.dumps(found.to_dict(), indent=1) + "\n")
     else:

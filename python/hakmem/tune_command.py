@@ -90,6 +90,7 @@ def tune(
     seed: Annotated[int, typer.Option(help="Seed of suggestions and orders")] = 42,
     again: Annotated[bool, typer.Option("--again", help="Measure anew what is finished")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page here")] = None,
 ) -> None:
     """Search the allocator for one program, prove it on the program, and say what to take."""
     code = importlib.import_module(".tune", __package__).cli_tune(
@@ -108,6 +109,7 @@ def tune(
         seed=seed,
         again=again,
         as_json=as_json,
+        html=html,
     )
     if code:
         raise typer.Exit(int(code))

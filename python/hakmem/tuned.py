@@ -9,6 +9,7 @@ from typing import Any
 
 from .search import Entry, Trial
 from .stats import Ratio
+from .store import Result
 from .verdict import Verdict
 
 REPLAY = "replay"
@@ -66,7 +67,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class TuneResult:
-    """Everything that a tune has to say. ``question`` is what was asked, in words."""
+    """Everything that a tune has to say.
+
+    ``question`` is what was asked, in words; ``standings`` are of the race that decided and of the last
+    replay, ``results`` the runs behind them; ``parts`` are of the set ``parts_of``; ``sets`` are the policy
+    sets by name. ``seconds`` is the time used, interruptions left out.
+    """
 
     verdict: Verdict
     question: str
@@ -77,6 +83,7 @@ class TuneResult:
     parts: tuple[Part, ...]
     parts_of: str
     curves: tuple[Curve, ...]
+    results: tuple[Result, ...]
     sets: Mapping[str, Mapping[str, Any]]
     machine: Mapping[str, str]
     trace: str | None
@@ -111,6 +118,7 @@ def from_dict(found: Mapping[str, Any]) -> TuneResult:
             "entries": _all(Entry, found["entries"], "time", "memory"),
             "trials": _all(Trial, found["trials"], "time", "memory"),
             "parts": _all(Part, found["parts"], "time", "memory"),
+            "results": _all(Result, found["results"]),
             "curves": tuple(
                 Curve(one["name"], tuple((point[0], point[1]) for point in one["points"]))
                 for one in found["curves"]
