@@ -284,6 +284,22 @@ def build_one(wanted: Variant | str, progress: Progress | None = None) -> Built:
     return result
 
 
+def install(built: Built, prefix: Path) -> None:
+    """Put what C++ programs link and include under ``prefix``: `cmake --install` of this variant alone.
+
+    Its archive is compiled for that. Sources, compiler or flags that are no longer those of the build are a
+    `BuildError`: the archive would be another allocator.
+    """
+    tools = toolchain()
+    if spec.digest(built.variant, tools) != built.digest:
+        raise BuildError(
+            f"variant {built.name}: expected the sources, compiler and flags that {built.digest} was built "
+            "with, got others; build it again"
+        )
+    with _disk_errors():
+        _Tree(tools, None).install(built, prefix)
+
+
 def runner(progress: Progress | None = None) -> Path:
     """The benchmark runner's path; ``libhakmem_null.so`` lies beside it. Built when needed."""
     tools = toolchain()
@@ -431,7 +447,7 @@ class _Tree:
             self._configure()
             log = _Log()
             try:
-                for line in self._ninja("hakmem_variants", jobs):
+                for line in self._ninja(["hakmem_variants"], jobs):
                     log.add(line)
                     for name in self._just_linked(line, log, todo):
                         done[name] = self._finish(todo[name])
@@ -460,7 +476,7 @@ class _Tree:
             self._write_list([])
             self._configure()
             log = _Log()
-            for line in self._ninja(target, _processors()):
+            for line in self._ninja([target], _processors()):
                 log.add(line)
             made = self._tree / "runner"
             if log.failed or not (made / file).is_file():
@@ -471,6 +487,19 @@ class _Tree:
             for path in made.iterdir():
                 shutil.copy2(path, temporary / path.name)
             _rename(temporary, folder)
+
+    def install(self, built: Built, prefix: Path) -> None:
+        """Build a variant's library and archive and install them with headers and package files."""
+        with self._locked(1):
+            self._write_list([built])
+            self._configure("-DCMAKE_INSTALL_LIBDIR=lib")
+            log = _Log()
+            for line in self._ninja([f"malloc_{built.name}", f"malloc_{built.name}_archive"], _processors()):
+                log.add(line)
+            if log.failed:
+                raise BuildError(f"variant {built.name} did not build: {log.first_error()}")
+            self._cmake("--install", str(self._tree), "--prefix", str(prefix))
+            self._drop(built)
 
     def _write_list(self, todo: Iterable[Built]) -> None:
         calls = []
@@ -486,11 +515,10 @@ class _Tree:
             )
         spec.write_if_changed(self._tree / "variants.cmake", "".join(calls))
 
-    def _configure(self) -> None:
+    def _configure(self, *more: str) -> None:
         switch = "ON" if self._for_runner else "OFF"
         other = "OFF" if self._for_runner else "ON"
-        command = [
-            _tool("cmake", "CMAKE_BIN_DIR"),
+        arguments = [
             "-S", str(self._source),
             "-B", str(self._tree),
             "-G", "Ninja",
@@ -501,10 +529,18 @@ class _Tree:
             f"-DHAKMEM_PYTHON_MODULE={other}",
             f"-DHAKMEM_RUNNER={switch}",
             f"-DHAKMEM_VARIANT_LIST={_cmake_text(self._tree / 'variants.cmake')}",
+            *more,
         ]  # fmt: skip
         self._progress(0, 0, "configuring")
+        try:
+            self._cmake(*arguments)
+        except BuildError:
+            (self._tree / "CMakeCache.txt").unlink(missing_ok=True)
+            raise
+
+    def _cmake(self, *arguments: str) -> None:
         answer = subprocess.run(
-            command,
+            [_tool("cmake", "CMAKE_BIN_DIR"), *arguments],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -513,12 +549,11 @@ class _Tree:
             check=False,
         )
         if answer.returncode != 0:
-            (self._tree / "CMakeCache.txt").unlink(missing_ok=True)
-            raise BuildError(
-                f"CMake could not configure {self._tree}: {_cmake_complaint(answer.stdout + answer.stderr)}"
-            )
+            what = "install" if arguments[0] == "--install" else "configure"
+            complaint = _cmake_complaint(answer.stdout + answer.stderr)
+            raise BuildError(f"CMake could not {what} {self._tree}: {complaint}")
 
-    def _ninja(self, target: str, jobs: int) -> Iterator[str]:
+    def _ninja(self, targets: Sequence[str], jobs: int) -> Iterator[str]:
         command = [
             _tool("ninja", "BIN_DIR"),
             "-C",
@@ -527,7 +562,7 @@ class _Tree:
             "0",
             "-j",
             str(max(1, jobs)),
-            target,
+            *targets,
         ]
         process = subprocess.Popen(
             command,
@@ -594,10 +629,14 @@ class _Tree:
             built.variant, built.digest, self._tools, temporary, objects.code_hash(table) if table else None
         )
         _rename(temporary, built.folder)
+        self._drop(built)
+        return built
+
+    def _drop(self, built: Built) -> None:
+        """Remove a variant's outputs and objects from the tree."""
         shutil.rmtree(self._output(built), ignore_errors=True)
         for part in ("table", "module", "malloc"):
             shutil.rmtree(self._tree / "CMakeFiles" / f"{part}_{built.name}.dir", ignore_errors=True)
-        return built
 
 
 def _rename(temporary: Path, folder: Path) -> None:

@@ -548,6 +548,19 @@ def run(
     raise typer.Exit(code)
 
 
+@app.command(name="hand-over", context_settings={"ignore_unknown_options": True})
+def hand_over(
+    name: NameArgument,
+    folder: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A new or empty folder")],
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="The program that it is for")
+    ] = None,
+    overrides: SetOption = None,
+) -> None:
+    """Write a folder to take away: libraries, headers, TOML, a wrapper script, and how to ask again."""
+    _delegate("handover", built=_build_one(name, overrides), folder=folder, command=command or [])
+
+
 @app.command(context_settings={"ignore_unknown_options": True})
 def record(
     command: Annotated[
