@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hakmem import build, record, toolchain, trace, trace_summary
+import hakmem.record as record
+import hakmem.trace as trace
+from hakmem import build, toolchain, trace_summary
 from hakmem.errors import HakmemError
 from hakmem.trace import ALIGNED, CALLOC, FREE, MALLOC, REALLOC, Events, Trace
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import typer.testing
 
-from hakmem import build, cli, replay
+import hakmem.replay as replay
+from hakmem import build, cli
 from hakmem.errors import HakmemError
 from hakmem.trace import ALIGNED, CALLOC, FREE, KINDS, MALLOC, REALLOC, Trace
 from written_trace import Row, columns, write
@@ -198,7 +199,7 @@ def test_what_cannot_be_replayed_is_one_line(tmp_path: Path) -> None:
         return found.stderr
 
     path = write(tmp_path / "t")
-    assert says(path, code=1) == f"error: {path}: expected a process with events to replay, got none\n"
+    assert says(path, code=1) == f"error: {path}: expected a process with events, got none\n"
     assert "--process: expected a process of 0 to 0, got 3" in says(path, "--process", 3, code=2)
     assert "--peer x: expected NAME=PATH[,VAR=VALUE...], got 'x'" in says(path, "--peer", "x", code=2)
     path.write_bytes(b"no")

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import typer.testing
 
-from hakmem import cli, trace, trace_summary
+import hakmem.trace as trace
+from hakmem import cli, trace_summary
 from hakmem.trace import ALIGNED, CALLOC, FREE, KINDS, MALLOC, REALLOC, Process, Trace, TraceError
 from written_trace import Row, columns, leb, write
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from hakmem import trace
+import hakmem.trace as trace
 from hakmem.trace import ALIGNED, REALLOC, Process
 
 Row = tuple[int, int, int, int, int, int]

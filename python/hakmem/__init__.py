@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from .build import runner as runner
     from .build import variant as variant
     from .errors import HakmemError as HakmemError
+    from .frame import frame as frame
     from .load import Engine as Engine
     from .load import load as load
+    from .record import record as record
+    from .replay import replay as replay
     from .spec import PolicySet as PolicySet
     from .spec import Variant as Variant
     from .spec import load_variant as load_variant
     from .spec import resolve as resolve
     from .sweeps import expand as expand
+    from .trace import trace as trace
 
 __version__ = "0.1.0"
 
@@ -43,6 +47,10 @@ _HOME = {
     "load_variant": "spec",
     "resolve": "spec",
     "expand": "sweeps",
+    "frame": "frame",
+    "record": "record",
+    "replay": "replay",
+    "trace": "trace",
 }
 
 __all__ = [
@@ -56,11 +64,15 @@ __all__ = [
     "build_variants",
     "expand",
     "find",
+    "frame",
     "kept_variants",
     "load",
     "load_variant",
+    "record",
+    "replay",
     "resolve",
     "runner",
+    "trace",
     "variant",
 ]
 
@@ -70,8 +82,8 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'hakmem' has no attribute {name!r}")
     module = import_module(f".{home}", __name__)
-    if name == "load":
-        return module  # it is callable, so `hakmem.load("sfc")` and `from hakmem.load import Engine` agree
+    if home == name:
+        return module  # a `door`: it is called as its function, and `from hakmem.load import Engine` agrees
     value = getattr(module, "build" if name == "build_variants" else name)
     globals()[name] = value
     return value

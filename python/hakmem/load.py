@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from . import build as builds
 from .build import Built
+from .door import Door
 from .errors import HakmemError, LoadError
 from .spec import Variant
 
@@ -111,11 +112,4 @@ def _load(built: Built) -> Engine:
     return engine
 
 
-class _Callable(ModuleType):
-    """Makes ``hakmem.load("sfc")`` work although ``hakmem.load`` is also this module."""
-
-    def __call__(self, what: str | Variant | Built) -> Engine:
-        return load(what)
-
-
-sys.modules[__name__].__class__ = _Callable
+sys.modules[__name__].__class__ = Door

@@ -28,6 +28,7 @@ from . import bench, stats
 from . import build as builds
 from .bench import Contestant
 from .build import BuildFailure, Built
+from .door import Door
 from .errors import HakmemError
 from .stats import Ratio
 from .store import Failure, Result, Store
@@ -205,6 +206,56 @@ def _standing(found: stats.Cells, who: Contestant, label: str) -> Standing:
     )
 
 
+@dataclass(frozen=True)
+class Replayed:
+    """A replay: what was replayed, how each contestant stands, and who failed.
+
+    ``calls`` counts the process's calls by kind, over ``threads`` threads; ``cut`` says what is wrong with
+    the end of the trace (None: nothing); ``noise_floor`` is how far one contestant under two names came
+    apart (0.02 is 2 %).
+    """
+
+    path: Path
+    cut: str | None
+    process: Process
+    threads: int
+    calls: Mapping[str, int]
+    standings: tuple[Standing, ...]
+    noise_floor: float
+    failures: tuple[Failure, ...]
+
+
+def replay(
+    path: Path | str,
+    variants: Sequence[str] = ("unified",),
+    *,
+    process: int | None = None,
+    rounds: int = 5,
+    peers: Sequence[Contestant] = (),
+    progress: bench.Progress | None = None,
+) -> Replayed:
+    """Make a recorded program's calls again under variants, peers, libc and the null allocator.
+
+    Variants are names or ``.toml`` files, and are built first when they are not. ``process`` is by default
+    the one with the most events. A file that is no trace, or has no events, is a `TraceError`.
+    """
+    trace = Trace(Path(path))
+    chosen = trace.with_events(process)
+    built = builds.build(variants)
+    for item in built.values():
+        if isinstance(item, BuildFailure):
+            raise HakmemError(f"variant {item.name} did not build: {item.message}")
+    entrants = [bench.contestant(item) for item in built.values() if isinstance(item, Built)]
+    contestants = [bench.libc(), bench.null(), *entrants, *peers]
+    with bench.default_store() as store, tempfile.TemporaryDirectory(prefix="hakmem-replay-") as name:
+        plan, standings, floor, failures = race(
+            trace, chosen, contestants, rounds, store, Path(name), progress
+        )
+    return Replayed(
+        trace.path, trace.cut, chosen, plan.seats, plan.calls, tuple(standings), floor, tuple(failures)
+    )
+
+
 def cli_replay(
     path: Path,
     names: Sequence[str],
@@ -219,75 +270,53 @@ def cli_replay(
     taken = [builds.variant(name).name for name in names]
     rivals = bench.chosen_peers(with_peers, peers, taken, errors.print)
     try:
-        trace = Trace(path)
-        chosen = trace.chosen(process)
+        with errors.status("building") as status:
+            found = replay(
+                path,
+                names,
+                process=process,
+                rounds=rounds,
+                peers=rivals,
+                progress=lambda done, total, text: status.update(f"{done} of {total}: {text}"),
+            )
     except TraceError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    if chosen is None or trace.count(chosen.number) == 0:
-        sys.stderr.write(f"error: {path}: expected a process with events to replay, got none\n")
-        return 1
-    with errors.status("building") as status:
-        built = builds.build(names)
-        for item in built.values():
-            if isinstance(item, BuildFailure):
-                raise HakmemError(f"variant {item.name} did not build: {item.message}")
-        variants = [bench.contestant(item) for item in built.values() if isinstance(item, Built)]
-        contestants = [bench.libc(), bench.null(), *variants, *rivals]
-        with bench.default_store() as store, tempfile.TemporaryDirectory(prefix="hakmem-replay-") as name:
-            plan, standings, floor, failures = race(
-                trace,
-                chosen,
-                contestants,
-                rounds,
-                store,
-                Path(name),
-                lambda done, total, text: status.update(f"{done} of {total}: {text}"),
-            )
-    if trace.cut:
-        errors.print(f"{trace.cut}; what is whole was replayed", markup=False)
+    if found.cut:
+        errors.print(f"{found.cut}; what is whole was replayed", markup=False)
     if as_json:
-        answer = _as_object(trace, chosen, plan, standings, floor, failures)
-        sys.stdout.write(json.dumps(answer, indent=1) + "\n")
+        sys.stdout.write(json.dumps(_as_object(found), indent=1) + "\n")
     else:
-        _print(Console(highlight=False), chosen, plan, standings, floor)
-    for failure in failures:
+        _print(Console(highlight=False), found)
+    for failure in found.failures:
         errors.print(f"error: {failure.variant} failed: {failure.reason}", markup=False)
-    return 1 if failures else 0
+    return 1 if found.failures else 0
 
 
-def _as_object(
-    trace: Trace,
-    process: Process,
-    plan: Plan,
-    standings: Sequence[Standing],
-    floor: float,
-    failures: Sequence[Failure],
-) -> dict[str, Any]:
+def _as_object(found: Replayed) -> dict[str, Any]:
     return {
-        "trace": str(trace.path),
-        "cut": trace.cut,
-        "process": vars(process),
-        "threads": plan.seats,
-        "calls": dict(plan.calls),
+        "trace": str(found.path),
+        "cut": found.cut,
+        "process": vars(found.process),
+        "threads": found.threads,
+        "calls": dict(found.calls),
         "contestants": [
-            {**vars(item), "ratio": vars(item.ratio) if item.ratio else None} for item in standings
+            {**vars(item), "ratio": vars(item.ratio) if item.ratio else None} for item in found.standings
         ],
-        "noise_floor": None if math.isnan(floor) else floor,
-        "failures": [vars(failure) for failure in failures],
+        "noise_floor": None if math.isnan(found.noise_floor) else found.noise_floor,
+        "failures": [vars(failure) for failure in found.failures],
     }
 
 
-def _print(
-    console: Console, process: Process, plan: Plan, standings: Sequence[Standing], floor: float
-) -> None:
-    calls = ", ".join(f"{name} {count:,}" for name, count in plan.calls.items())
-    console.print(f"process {process.number} {process.program}: {calls}; {plan.seats} threads", markup=False)
+def _print(console: Console, found: Replayed) -> None:
+    calls = ", ".join(f"{name} {count:,}" for name, count in found.calls.items())
+    which = f"process {found.process.number} {found.process.program}"
+    console.print(f"{which}: {calls}; {found.threads} threads", markup=False)
     table = Table("contestant", box=None, header_style="bold")
     for title in ("seconds", "ns a call", "time to libc's", "peak MiB", "to libc's"):
         table.add_column(title, justify="right")
-    base = next((item.peak_rss_kib for item in standings if item.name == "libc"), 0.0)
-    for item in standings:
+    base = next((item.peak_rss_kib for item in found.standings if item.name == "libc"), 0.0)
+    for item in found.standings:
         ratio = item.ratio
         table.add_row(
             item.name,
@@ -298,4 +327,7 @@ def _print(
             f"{item.peak_rss_kib / base:.2f}" if base and item.name != "libc" else "",
         )
     console.print(table)
-    console.print(f"noise: the same allocator under two names differs by up to {floor:.1%}")
+    console.print(f"noise: the same allocator under two names differs by up to {found.noise_floor:.1%}")
+
+
+sys.modules[__name__].__class__ = Door
