@@ -247,3 +247,18 @@ def test_show_of_a_wrong_file_is_one_line_and_exit_code_1(tmp_path: Path) -> Non
     assert show(path, "--process", 1, code=2).stderr == says
     page = tmp_path / "t" / "page.html"
     assert f"error: {page}: the page cannot be written" in show(path, "--html", page, code=2).stderr
+
+
+def test_arrays_are_written_as_the_format_says() -> None:
+    big = (1 << 64) - 1
+    rows: list[Row] = [
+        (MALLOC, 0, 0, 0, 0, 0),
+        (MALLOC, 300, 5, big, 0, 0),
+        (ALIGNED, 300, 5, 127, 0, 4096),
+        (CALLOC, 0, 1 << 40, 128, 0, 0),
+        (REALLOC, 0, 1 << 40, 1 << 63, 3, 0),
+        (FREE, 1, 1 << 40, 0, 1 << 35, 0),
+    ]
+    for part in (rows, rows[:1], rows[-1:]):
+        events = trace.decode(columns(part))
+        assert trace.encode(events) == columns(part)

@@ -594,7 +594,9 @@ def record(
     )
 
 
-trace_app = typer.Typer(no_args_is_help=True, help="Look at what hakmem record wrote.")
+trace_app = typer.Typer(
+    no_args_is_help=True, help="Look at what hakmem record wrote, or make a trace of a capture of memray."
+)
 app.add_typer(trace_app, name="trace")
 
 
@@ -611,6 +613,15 @@ def trace_show(
 ) -> None:
     """Show a trace: sizes, lifetimes, live bytes, threads, cross-thread frees, realloc chains, the peak."""
     _delegate("trace_report", path=path, process=process, as_json=as_json, page_path=html)
+
+
+@trace_app.command(name="import")
+def trace_import(
+    capture: Annotated[Path, typer.Argument(metavar="CAPTURE", help="A capture file of memray")],
+    path: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The trace to write")],
+) -> None:
+    """Make a trace of a capture that memray took of a Python program."""
+    _delegate("memray_import", capture=capture, path=path)
 
 
 @app.command()

@@ -257,6 +257,36 @@ def decode(columns: bytes) -> Events:
     )
 
 
+def encode(events: Events) -> bytes:
+    """Arrays as columns: what `decode` reads back. At most 2**32 - 1 events."""
+    kinds = events.kinds
+    parts = [
+        kinds.tobytes(),
+        _as_runs(events.threads.astype(np.uint64)),
+        _as_runs(events.ms),
+        _as_numbers(events.sizes[kinds <= REALLOC]),
+        _as_numbers(events.ages[kinds >= REALLOC]),
+        np.log2(events.alignments[kinds == ALIGNED]).astype(np.uint8).tobytes(),
+    ]
+    return _COUNTS.pack(len(kinds), *map(len, parts)) + b"".join(parts)
+
+
+def _as_runs(values: NDArray[np.uint64]) -> bytes:
+    starts = np.flatnonzero(np.diff(values, prepend=~values[:1]))
+    lengths = np.diff(starts, append=len(values)).astype(np.uint64)
+    return _as_numbers(np.stack((values[starts], lengths), axis=1).reshape(-1))
+
+
+def _as_numbers(values: NDArray[np.uint64]) -> bytes:
+    places = np.arange(10, dtype=np.uint64) * np.uint64(7)
+    left = values[:, None] >> places  # what stands at each place and above it
+    digits = (left & np.uint64(127)).astype(np.uint8)
+    digits[:, :-1] |= np.where(left[:, 1:] > 0, np.uint8(128), np.uint8(0))
+    there = left > 0
+    there[:, 0] = True
+    return bytes(digits[there])
+
+
 def numbers(data: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """The numbers of a column: seven bits a byte, the lowest first, the top bit set where more follow."""
     ends = np.flatnonzero(data < 128)
