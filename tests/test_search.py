@@ -141,7 +141,7 @@ def test_the_numbers_begin_with_the_sets_own_and_get_better() -> None:
     best = search.best_trials(trials, max_rss=1.5, count=3)
     chosen = {one.name: one for one in trials}
     assert chosen[best[0]].numbers["front.refill"] == 8
-    assert all(who[:3] == ["libc", "libc#2", "unified"] for who in racer.asked.values())
+    assert all(who[0] == "libc" and 1 < len(who) <= 5 for who in racer.asked.values())
     assert all(one.memory.value <= 1.5 for name in best[:-1] if (one := chosen[name]).memory)
 
 

@@ -117,7 +117,7 @@ class Journal:
             "trace": replay.content_hash(question.trace) if question.trace else None,
             "peers": [[who.name, who.digest, str(who.preload), dict(who.env)] for who in peers],
             "of": [tools.sources, tools.compiler_id, tools.flags, bench.cpu_model(), platform.release()],
-            "place": [str(Path.cwd()), platform.node()],
+            "place": [str(Path.cwd()) if question.deciding() else "", platform.node()],
         }
         key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
         folder = builds.cache_root() / "tune" / key

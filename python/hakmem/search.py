@@ -4,7 +4,7 @@ A race is interleaved rounds of fresh processes with libc twice in each (what th
 In the racing stage the courses grow (prefixes of a trace, or longer loops); a contestant is out when its
 interval to the leader excludes it by more than the noise, when its peak RSS breaks the budget, or when its
 place is beyond the half that goes on. In the numbers stage a trial is one set of numbers, raced in a heat
-with libc, the set it was made from and other trials; time and peak RSS relative to libc's are the objectives.
+with libc and other trials; time and peak RSS relative to libc's are the objectives.
 """
 
 from __future__ import annotations
@@ -251,8 +251,10 @@ def tune_numbers(
         passed, problems = gate([item for item in items if item and item.name not in libraries])
         libraries |= passed
         raced = {item.name: libraries[item.name] for item in items if item and item.name in libraries}
-        contestants = [bench.contestant(one) for one in {base.name: built, **raced}.values()]
-        heat = racer.race(f"numbers {base.name} {len(trials)}", course, _HEAT_ROUNDS, field_of(contestants))
+        contestants = [bench.libc(), *map(bench.contestant, raced.values())]
+        heat = Heat()
+        if raced:
+            heat = racer.race(f"numbers {base.name} {len(trials)}", course, _HEAT_ROUNDS, contestants)
         for trial, item, one in zip(asked, items, chosen, strict=True):
             name = item.name if item else base.name
             reason = "these numbers do not go together" if item is None else problems.get(name, "")
