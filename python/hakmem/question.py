@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import bench, prove, replay
+from . import bench, prove
 from . import build as builds
 from . import workloads as workload_rows
 from .bench import Contestant
 from .errors import HakmemError, UnknownNameError
+from .replay import content_hash
 from .search import Course, Heat
 from .store import Store
 from .trace import Trace
@@ -114,7 +115,7 @@ class Journal:
         tools = builds.toolchain()
         asked = {
             **vars(question),
-            "trace": replay.content_hash(question.trace) if question.trace else None,
+            "trace": content_hash(question.trace) if question.trace else None,
             "peers": [[who.name, who.digest, str(who.preload), dict(who.env)] for who in peers],
             "of": [tools.sources, tools.compiler_id, tools.flags, bench.cpu_model(), platform.release()],
             "place": [str(Path.cwd()) if question.deciding() else "", platform.node()],

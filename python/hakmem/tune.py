@@ -29,8 +29,6 @@ from . import (
     candidates,
     pick,
     prove,
-    record,
-    replay,
     report,
     search,
     spec,
@@ -45,6 +43,8 @@ from .build import Built
 from .candidates import Habits
 from .errors import HakmemError
 from .question import BenchRacer, Journal, Question, Say, rows_of
+from .record import record
+from .replay import ReplayRow, content_hash, make_plan
 from .search import Course, Limits
 from .spec import Variant
 from .stats import Ratio
@@ -72,17 +72,17 @@ _LEAST_ROUNDS = 3
 def trace_courses(trace: Trace, process: Process, folder: Path) -> list[Course]:
     """Replays of growing prefixes of a process's history, the whole last."""
     total = trace.count(process.number)
-    hashed = replay.content_hash(trace.path)
+    hashed = content_hash(trace.path)
     courses = []
     for part in (*_PREFIXES, 1):
         events = total // part
         if part > 1 and events < _LEAST_PREFIX:
             continue
-        plan = replay.make_plan(trace, process, folder / f"{part}.plan", events if part > 1 else None)
+        plan = make_plan(trace, process, folder / f"{part}.plan", events if part > 1 else None)
         name = "the whole trace" if part == 1 else f"its first {part}th"
         share = "" if part == 1 else f", first {events} events"
         label = f"{trace.path.name} {hashed}, process {process.number}{share}"
-        row = replay.ReplayRow(label, "replay", {}, plan.path, plan.seats)
+        row = ReplayRow(label, "replay", {}, plan.path, plan.seats)
         courses.append(Course(name, (row,)))
     return courses
 
@@ -179,7 +179,7 @@ class _Tune:
         assert command is not None
         if not path.is_file() or Trace(path).cut or not Trace(path).foot:
             self.say(0, 0, f"recording {command[0]}")
-            found = record.record(command, path)
+            found = record(command, path)
             if found.code != 0:
                 raise HakmemError(f"tune --: {command[0]} ended with exit code {found.code} while recorded")
         return path
