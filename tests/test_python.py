@@ -59,7 +59,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path) -> None:
 def test_modules_and_functions_agree_whichever_is_imported_first() -> None:
     code = (
         "import sys, hakmem\n"
-        "for name in ('frame', 'load', 'record', 'replay', 'trace'):\n"
+        "for name in ('frame', 'load', 'record', 'replay', 'trace', 'verify'):\n"
         "    door = getattr(hakmem, name)\n"
         "    assert callable(door) and door is sys.modules['hakmem.' + name], name\n"
         "    assert callable(getattr(door, name)), name\n"

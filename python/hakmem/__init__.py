@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .build import variant as variant
     from .errors import HakmemError as HakmemError
     from .frame import frame as frame
+    from .handover import hand_over as hand_over
     from .load import Engine as Engine
     from .load import load as load
     from .record import record as record
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .spec import resolve as resolve
     from .sweeps import expand as expand
     from .trace import trace as trace
+    from .verify import verify as verify
 
 __version__ = "0.1.0"
 
@@ -48,9 +50,11 @@ _HOME = {
     "resolve": "spec",
     "expand": "sweeps",
     "frame": "frame",
+    "hand_over": "handover",
     "record": "record",
     "replay": "replay",
     "trace": "trace",
+    "verify": "verify",
 }
 
 __all__ = [
@@ -65,6 +69,7 @@ __all__ = [
     "expand",
     "find",
     "frame",
+    "hand_over",
     "kept_variants",
     "load",
     "load_variant",
@@ -74,6 +79,7 @@ __all__ = [
     "runner",
     "trace",
     "variant",
+    "verify",
 ]
 
 

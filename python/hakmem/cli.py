@@ -562,6 +562,20 @@ def hand_over(
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What hand-over or tune wrote")],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- COMMAND...]", help="The program [default: the folder's own]"),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=2, help="Runs under each of libc, libc again, the library")] = 7,
+    as_json: JsonOption = False,
+) -> None:
+    """Race a program on libc and on a folder's library here, and say whether the folder's verdict holds."""
+    _delegate("verify", folder=folder, command=command or [], rounds=rounds, as_json=as_json)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
 def record(
     command: Annotated[
         list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments")
