@@ -171,11 +171,17 @@ def pick(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
-def jobs(_session: nox.Session) -> None:
-    """Print every session as JSON: name, tags, what it does, minutes to allow, and the command."""
+def jobs(session: nox.Session) -> None:
+    """Print the sessions (behind --: those with one of these tags) as JSON, for the matrix of a CI system."""
+    wanted = set(session.posargs)
+    known = {tag for function in nox.registry.get().values() for tag in function.tags}
+    if wanted - known:
+        session.error(
+            f"jobs: expected tags of {', '.join(sorted(known))}, got {', '.join(sorted(wanted - known))}"
+        )
     rows = []
     for name, function in nox.registry.get().items():
-        if name == "jobs":
+        if name == "jobs" or (wanted and not wanted & set(function.tags)):
             continue
         rows.append(
             {

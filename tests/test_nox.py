@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from hakmem import build, sources
 
@@ -55,6 +57,43 @@ def test_every_session_is_a_job_with_a_sentence_tags_and_its_command(jobs: dict[
 def test_each_kept_variant_has_its_tests_and_its_bench(jobs: dict[str, dict[str, Any]]) -> None:
     wanted = {f"{kind}({name})" for kind in ("tests", "bench") for name in build.variant_names()}
     assert {name for name in jobs if "(" in name} == wanted
+
+
+def test_jobs_are_chosen_by_tags(jobs: dict[str, dict[str, Any]]) -> None:
+    answer = nox("-s", "jobs", "--", "ci", "sanitizers")
+    chosen = [job["name"] for job in json.loads(answer.stdout)]
+    assert chosen == [name for name, job in jobs.items() if {"ci", "sanitizers"} & set(job["tags"])]
+    assert "asan" in chosen and "lint" in chosen and "soak" not in chosen
+    answer = nox("-s", "jobs", "--", "ci", "sanitisers")
+    assert answer.returncode != 0 and answer.stdout == ""
+    assert "expected tags of bench, ci, " in answer.stderr and ", got sanitisers" in answer.stderr
+
+
+def test_the_example_workflow_runs_jobs_that_are(jobs: dict[str, dict[str, Any]]) -> None:
+    path = sources.root() / "examples" / "ci" / "hakmem.yml"
+    text = path.read_text(encoding="utf-8")
+    parts = yaml.safe_load(text)["jobs"]
+    (listing,) = [step for step in parts["list"]["steps"] if step.get("id") == "list"]
+    assert parts["list"]["outputs"] == {"jobs": "${{ steps.list.outputs.jobs }}"}
+    assert parts["run"]["needs"] == "list"
+    assert parts["run"]["strategy"]["matrix"] == {"job": "${{ fromJSON(needs.list.outputs.jobs) }}"}
+    # what the first job hands to the second, by the very line that it runs
+    command = re.fullmatch(
+        r'echo "jobs=\$\(nox (-s jobs -- [\w ]+) \| jq -c \.\)" >> "\$GITHUB_OUTPUT"', listing["run"]
+    )
+    assert command is not None
+    chosen = json.loads(nox(*command[1].split()).stdout)
+    assert 10 < len(chosen) <= 256  # a matrix has no more
+    for key in re.findall(r"matrix\.job\.(\w+)", text):
+        assert all(job[key] for job in chosen), key
+    assert parts["run"]["steps"][-1]["run"] == "${{ matrix.job.command }}"
+    assert not any("bench" in job["tags"] for job in chosen)  # runs on shared machines time nothing
+    named = re.findall(r"nox -s (\w+)", text)
+    assert set(named) - {"jobs"} <= set(jobs)
+    # the same packages as the project's own script
+    script = (sources.root() / ".ci" / "run").read_text(encoding="utf-8")
+    for package in re.search(r"apt-get install -y (.+)$", text, re.MULTILINE)[1].split():  # type: ignore[index]
+        assert f"missing+=({package})" in script
 
 
 def test_the_whole_suite_is_one_session_and_not_one_per_variant() -> None:
