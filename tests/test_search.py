@@ -80,6 +80,25 @@ def test_the_slow_the_heavy_and_the_broken_are_dropped_with_their_reason() -> No
     assert set(racer.asked["racing 2 1"]) == {"libc", "libc#2", "fast", "near"}
 
 
+def test_the_heavy_neither_lead_nor_crowd_out_those_within_the_budget() -> None:
+    names = [f"heavy{index}" for index in range(9)]
+    racer = Invented(
+        lambda name: 0.5 if name.startswith("heavy") else 0.8,
+        lambda name: 2.0 if name.startswith("heavy") else 1.0,
+    )
+    alive, entries = search.halve(racer, COURSES, named("light", *names), limits(), quiet)
+    assert alive == ["light"]
+    assert {one.reason.split(":")[0].split(" ")[0] for one in entries} == {"", "memory", "place"}
+
+
+def test_policy_sets_are_measured_by_the_best_of_their_own_kind() -> None:
+    racer = Invented({"unified": 0.8, "sll": 0.81, "mi": 0.4, "je": 0.7}.__getitem__)
+    others = [dataclasses.replace(one, kind="peer") for one in named("mi", "je")]
+    alive, entries = search.halve(racer, COURSES, [*named("unified", "sll"), *others], limits(), quiet)
+    assert set(alive) == {"unified", "sll", "mi"}
+    assert next(one.reason for one in entries if one.name == "je").startswith("1.7")
+
+
 def test_of_many_that_cannot_be_told_apart_half_go_on_each_time() -> None:
     names = [f"v{index:02}" for index in range(32)]
     racer = Invented(lambda _: 0.8, noise=0.05)

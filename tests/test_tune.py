@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 import typer.testing
 
-from hakmem import bench, build, cli, prove, tune_command
+import hakmem
+from hakmem import bench, build, cli, handover, prove, question, tune_command
 from hakmem.errors import HakmemError
 from hakmem.store import Store
+from hakmem.tune import take
 from test_replay import drawn
 from written_trace import write
 
@@ -69,6 +72,7 @@ def test_what_cannot_be_asked_is_one_line(words: tuple[str, ...], says: str) -> 
 def trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small trace, and a folder of its own for results; builds stay where they are."""
     monkeypatch.setattr(bench, "default_store", lambda: Store(tmp_path / "results"))
+    monkeypatch.setattr(question, "folder_of_tunes", lambda: tmp_path / "tunes")
     return write(tmp_path / "t", drawn(40_000, 1, seed=8))
 
 
@@ -149,3 +153,22 @@ def test_workload_rows_decide_by_their_loops(trace: Path) -> None:
     done = invoked("--workload", "app", "--variant", "unified", "--rounds", "3", "--time-limit", "10s")
     assert done.exit_code == 0, done.output + done.stderr
     assert "the workloads' loops" in " ".join(done.stdout.split())
+
+
+def test_the_named_set_is_handed_over_with_the_page_and_the_rows(
+    trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--variant", "unified", "--rounds", "3", "--time-limit", "10s"]
+    (tmp_path / "full" / "of").mkdir(parents=True)
+    refused = invoked(trace, *words, "--out", tmp_path / "full")
+    assert refused.exit_code == 2 and "expected a new or empty folder" in refused.stderr
+    found = hakmem.tune(trace, variants=["unified"], rounds=3, time_limit=10.0)
+    kept = dataclasses.replace(found, verdict=dataclasses.replace(found.verdict, name="libc"))
+    assert take(kept, tmp_path / "kept") is None and not (tmp_path / "kept").exists()
+    won = dataclasses.replace(found, verdict=dataclasses.replace(found.verdict, name="unified"))
+    built = take(won, tmp_path / "out", ["ls", "/"])
+    assert built and built.digest == build.build_one("unified").digest
+    opened = handover.opened(tmp_path / "out")
+    assert (opened.built.name, opened.verdict) == ("unified", found.verdict.sentence)
+    assert opened.command == ("ls", "/") and len(opened.results) == len(found.results)
+    assert "<!doctype html>" in (tmp_path / "out" / handover.REPORT).read_text()

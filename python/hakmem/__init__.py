@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .spec import resolve as resolve
     from .sweeps import expand as expand
     from .trace import trace as trace
+    from .tune import tune as tune
     from .verify import verify as verify
 
 __version__ = "0.1.0"
@@ -54,6 +55,7 @@ _HOME = {
     "record": "record",
     "replay": "replay",
     "trace": "trace",
+    "tune": "tune",
     "verify": "verify",
 }
 
@@ -78,6 +80,7 @@ __all__ = [
     "resolve",
     "runner",
     "trace",
+    "tune",
     "variant",
     "verify",
 ]

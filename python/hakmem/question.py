@@ -38,8 +38,8 @@ class Question:
     """What is asked: exactly one of ``trace``, ``workload`` and ``command``, and the bounds.
 
     ``prove`` is the command that decides (a ``command`` proves itself); without one replay decides.
-    ``variants`` and ``sweep`` narrow the policy sets, ``peers`` and ``with_peers`` add others' allocators.
-    ``max_rss`` is the peak RSS allowed, times libc's; ``time_limit`` is in seconds.
+    ``variants`` and ``sweep`` narrow the policy sets. ``max_rss`` is the peak RSS allowed, times libc's;
+    ``time_limit`` is in seconds.
     """
 
     trace: Path | None = None
@@ -49,8 +49,6 @@ class Question:
     process: int | None = None
     variants: tuple[str, ...] = ()
     sweep: tuple[str, ...] = ()
-    with_peers: bool = False
-    peers: tuple[str, ...] = ()
     max_rss: float = 1.5
     time_limit: float = 1200.0
     rounds: int = 10
@@ -82,6 +80,11 @@ class Question:
 
 def _joined(command: Sequence[str] | None) -> str:
     return " ".join(command or ())
+
+
+def folder_of_tunes() -> Path:
+    """Where tunes are remembered."""
+    return builds.cache_root() / "tune"
 
 
 def rows_of(name: str) -> list[Row]:
@@ -121,7 +124,7 @@ class Journal:
             "place": [str(Path.cwd()) if question.deciding() else "", platform.node()],
         }
         key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
-        folder = builds.cache_root() / "tune" / key
+        folder = folder_of_tunes() / key
         path = folder / "journal.json"
         if again or not path.is_file():
             found = cls(folder)

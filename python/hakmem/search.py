@@ -2,9 +2,9 @@
 
 A race is interleaved rounds of fresh processes with libc twice in each (what these differ by is noise).
 In the racing stage the courses grow (prefixes of a trace, or longer loops); a contestant is out when its
-interval to the leader excludes it by more than the noise, when its peak RSS breaks the budget, or when its
-place is beyond the half that goes on. In the numbers stage a trial is one set of numbers, raced in a heat
-with libc and other trials; time and peak RSS relative to libc's are the objectives.
+interval to the leader of its kind excludes it by more than the noise, when its peak RSS on the whole breaks
+the budget, or when its place is beyond the half that goes on. In the numbers stage a trial is one set of
+numbers, raced in a heat with libc and other trials; time and peak RSS relative to libc's are the objectives.
 """
 
 from __future__ import annotations
@@ -139,20 +139,29 @@ def halve(
                 if name in alive:
                     entries[name] = _entry(name, course, results, reason)
                     del alive[name]
-            for name, reason in _excluded(results, list(alive), limits.max_rss).items():
-                entries[name] = _entry(name, course, results, reason)
-                del alive[name]
+            for group in _groups(alive):
+                out = _excluded(results, group, limits.max_rss, last)
+                for name, reason in out.items():
+                    entries[name] = _entry(name, course, results, reason)
+                    del alive[name]
         if not results:
             break
-        order = _by_time(results, list(alive))
-        keep = max(2 * limits.leaders, len(order) // _HALVES) if not last else len(order)
-        for place, name in enumerate(order, 1):
-            reason = "" if place <= keep else f"place {place} of {len(order)} on {course.name}"
-            entries[name] = _entry(name, course, results, reason)
-            if reason:
-                del alive[name]
-        alive = {name: alive[name] for name in order if name in alive}
+        order = []
+        for group in _groups(alive):
+            places = _standing(results, group, limits.max_rss)
+            keep = len(places) if last else max(2 * limits.leaders, len(places) // _HALVES)
+            for place, name in enumerate(places, 1):
+                reason = "" if place <= keep else f"place {place} of {len(places)} on {course.name}"
+                entries[name] = _entry(name, course, results, reason)
+            order += places[:keep]
+        alive = {name: alive[name] for name in order}
     return list(alive), list(entries.values())
+
+
+def _groups(contestants: Mapping[str, Contestant]) -> list[list[str]]:
+    """Policy sets, and the allocators of others: each is measured by the best of its own."""
+    sets = [name for name, who in contestants.items() if who.kind == "variant"]
+    return [sets, [name for name in contestants if name not in sets]]
 
 
 def _numbered(results: Sequence[Result], before: int) -> list[Result]:
@@ -191,16 +200,28 @@ def _by_time(results: Sequence[Result], names: Sequence[str]) -> list[str]:
     return sorted(scores, key=lambda name: (scores[name], name))
 
 
-def _excluded(results: Sequence[Result], names: Sequence[str], max_rss: float) -> dict[str, str]:
-    """Who is out after these rounds, and why."""
+def _standing(results: Sequence[Result], names: Sequence[str], max_rss: float) -> list[str]:
+    """By time, those within the memory budget before the others."""
+    memory = memory_cells(results)
+    labels = _labels(memory)
+    heavy = {name for name in names if over_budget(memory, name, labels, max_rss, GATE_KIB)}
+    order = _by_time(results, names)
+    return [name for name in order if name not in heavy] + [name for name in order if name in heavy]
+
+
+def _excluded(results: Sequence[Result], names: Sequence[str], max_rss: float, whole: bool) -> dict[str, str]:
+    """Who is out after these rounds, and why. A part's peak is not the program's: the budget waits."""
     cells, memory = stats.cells(results), memory_cells(results)
     labels = _labels(cells)
     floor = ranking.noise_floor(cells, {LIBC_AGAIN: LIBC}, labels)
-    out = {name: reason for name in names if (reason := over_budget(memory, name, labels, max_rss, GATE_KIB))}
-    order = _by_time(results, [name for name in names if name not in out])
-    for name in order[1:]:
+    out: dict[str, str] = {}
+    order = _standing(results, names, max_rss)
+    for name in order:
         behind = stats.geometric_mean(cells, name, order[0], labels)
-        if behind and behind.low > 1.0 + floor:
+        heavy = over_budget(memory, name, labels, max_rss, GATE_KIB) if whole else ""
+        if heavy:
+            out[name] = heavy
+        elif behind and behind.low > 1.0 + floor:
             out[name] = (
                 f"{behind.value:.2f} times the time of {order[0]} ({behind.low:.2f} to {behind.high:.2f}), "
                 f"noise {100 * floor:.1f} %"

@@ -90,6 +90,9 @@ def tune(
     seed: Annotated[int, typer.Option(help="Seed of suggestions and orders")] = 42,
     again: Annotated[bool, typer.Option("--again", help="Measure anew what is finished")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Hand the library that was named over into here")
+    ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page here")] = None,
 ) -> None:
     """Search the allocator for one program, prove it on the program, and say what to take."""
@@ -110,6 +113,7 @@ def tune(
         again=again,
         as_json=as_json,
         html=html,
+        out=out,
     )
     if code:
         raise typer.Exit(int(code))

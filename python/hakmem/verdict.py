@@ -127,7 +127,8 @@ def decide(
     if len(tied) == 1:
         sentence = f"{first} wins: {figures}."
         return Verdict(WINNER, first, (), by, told, sentence, floor, found, heavy)
-    sentence = f"A tie of {', '.join(tied)}; {first} is named, the simplest of them: {figures}."
+    why = "the simplest of them" if first in variants else "the fastest of them"
+    sentence = f"A tie of {', '.join(tied)}; {first} is named, {why}: {figures}."
     return Verdict(TIE, first, tuple(tied), by, told, sentence, floor, found, heavy)
 
 
