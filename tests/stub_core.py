@@ -83,7 +83,7 @@ def _policy_header(axis: axes.Axis, kind: axes.Kind) -> str:
             values = ", ".join(f"k{choice.capitalize()}" for choice in option.choices)
             enums += f"enum class {option.choice_type} {{ {values} }};\n"
             members += f"  {option.choice_type} {option.name};\n"
-        elif option.type == "ints":
+        elif option.type in ("ints", "sizes"):
             members += f"  int {option.name}[{option.count}];\n"
         else:
             members += f"  {'bool' if option.type == 'bool' else 'unsigned long'} {option.name};\n"

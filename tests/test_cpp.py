@@ -164,7 +164,7 @@ EXAMPLES: dict[tuple[str, str], dict[str, object]] = {
     ("mmap_thp", "direct"): {"back": "direct", "front": "bypass", "pages": "mmap_thp"},
     ("pow2 with smallest = 8", "header"): {"classes": {"kind": "pow2", "smallest": 8}, "owner": "header"},
     ("header", "direct"): {"back": "direct", "front": "bypass", "owner": "header"},
-    ("geometric4 or pow2 with largest > superslab_kib * 128", "that superslab_kib"): {
+    ("geometric4, fitted or pow2 with largest > superslab_kib * 128", "that superslab_kib"): {
         "classes": {"kind": "geometric4", "largest": 16384},
         "pages": {"kind": "mmap", "superslab_kib": 64},
     },
@@ -219,6 +219,9 @@ BROKEN_OPTIONS: dict[str, str] = {
     "front::Unified<front::UnifiedOptions{.capacity = {1, 2, 2, 2, 2, 2, 2, 2}}>": "Unified: every capacity",
     "front::Split<front::SplitOptions{.at = 17}, front::Sll<>, front::Sll<>>": "Split: at must be 1 .. 16",
     "front::Stack<front::StackOptions{.cascade = 65}, front::Sll<>, front::Sll<>>": "Stack: cascade must be",
+    "classes::Fitted<classes::FittedOptions{.sizes = {32, 16}}>": "Fitted: sizes must be ascending",
+    "classes::Fitted<classes::FittedOptions{.sizes = {24}}>": "Fitted: sizes must be ascending",
+    "classes::Fitted<classes::FittedOptions{.sizes = {16, 0, 32}}>": "Fitted: sizes must be ascending",
     "classes::Geometric4<classes::Geometric4Options{.largest = 3000}>": "Geometric4: largest must be",
     "classes::Linear16<classes::Linear16Options{.largest = 4096}>": "Linear16: largest must be",
     "classes::Pow2<classes::Pow2Options{.smallest = 32}>": "Pow2: smallest must be 8 or 16",

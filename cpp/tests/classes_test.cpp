@@ -1,4 +1,5 @@
 // Size-class maps, asked for every size there is.
+#include <hakmem/classes/fitted.hpp>
 #include <hakmem/classes/geometric4.hpp>
 #include <hakmem/classes/linear16.hpp>
 #include <hakmem/classes/pow2.hpp>
@@ -42,6 +43,13 @@ const test::Test geometric{"geometric4 serves every size with the smallest class
                              geometric4<32768>();
                              geometric4<262144>();
                            }};
+
+const test::Test fitted{"fitted serves every size with the smallest class that holds it", [] {
+                          using classes::Fitted, classes::FittedOptions;
+                          ask_for_every_size<Fitted<>>();
+                          ask_for_every_size<Fitted<FittedOptions{.sizes = {48, 64, 1008, 40000}}>>();
+                          ask_for_every_size<Fitted<FittedOptions{.sizes = {16}}>>();
+                        }};
 
 const test::Test linear{"linear16 serves every size with the smallest class that holds it", [] {
                           ask_for_every_size<classes::Linear16<classes::Linear16Options{.largest = 256}>>();

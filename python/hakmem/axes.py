@@ -6,6 +6,7 @@ Everything else reads this table: the TOML reader, the header generator, the swe
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Union
@@ -65,8 +66,9 @@ INNER_ORDER = ("low", "high", "first", "second")
 class Option:
     """One option of a kind: type, range, default and meaning.
 
-    ``type`` is ``int``, ``bool``, ``choice`` (one of ``choices``), ``ints`` (``count`` integers) or
-    ``policy`` (another value of the same axis, one of ``choices``). ``low`` and ``high`` are inclusive.
+    ``type`` is ``int``, ``bool``, ``choice`` (one of ``choices``), ``ints`` (``count`` integers), ``sizes``
+    (at most ``count`` ascending integers) or ``policy`` (another value of the same axis, one of ``choices``).
+    ``low`` and ``high`` are inclusive.
     """
 
     name: str
@@ -95,6 +97,10 @@ class Option:
             return "a front: one of " + ", ".join(self.choices)
         if self.type == "ints":
             return f"{self.count} integers {self.low}..{self.high}"
+        if self.type == "sizes":
+            return (
+                f"1..{self.count} ascending integers {self.low}..{self.high}, multiples of {self.multiple_of}"
+            )
         if self.power_of_two and self.high < 4 * self.low:
             return f"{self.low} or {self.high}"
         limits = [f"an integer {self.low}..{self.high}"]
@@ -113,6 +119,10 @@ class Option:
             if not isinstance(value, (list, tuple)) or len(value) != self.count:
                 return False
             return all(self._in_range(item) for item in value)
+        if self.type == "sizes":
+            if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= self.count:
+                return False
+            return all(map(self._in_range, value)) and all(a < b for a, b in itertools.pairwise(value))
         return self._in_range(value)
 
     def _in_range(self, value: object) -> bool:
@@ -226,6 +236,8 @@ _PAGES_OPTIONS = (
     Option("large_cache_mib", "int", "MiB of freed large blocks kept for reuse", 64, 0, 65536),
 )
 
+_FITTED = (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
+
 AXES: tuple[Axis, ...] = (
     Axis(
         "front",
@@ -336,6 +348,22 @@ AXES: tuple[Axis, ...] = (
                 (
                     Option(
                         "largest", "int", "bytes of the largest small block", 1024, 256, 3840, multiple_of=256
+                    ),
+                ),
+            ),
+            Kind(
+                "fitted",
+                "sizes given one by one, as a program's own call for them",
+                (
+                    Option(
+                        "sizes",
+                        "sizes",
+                        "bytes of each small block",
+                        tuple(_FITTED),
+                        16,
+                        262144,
+                        multiple_of=16,
+                        count=128,
                     ),
                 ),
             ),
@@ -520,9 +548,7 @@ def _has(kind: str) -> Callable[[Policy], bool]:
 
 
 def _largest_does_not_fit(classes: Policy, pages: Policy) -> bool:
-    return (
-        classes.kind != "linear16" and classes.integer("largest") * 8 > pages.integer("superslab_kib") * 1024
-    )
+    return classes.kind != "linear16" and largest_class(classes) * 8 > pages.integer("superslab_kib") * 1024
 
 
 ILLEGAL_PAIRS: tuple[IllegalPair, ...] = (
@@ -584,7 +610,7 @@ ILLEGAL_PAIRS: tuple[IllegalPair, ...] = (
     ),
     IllegalPair(
         ("classes", "pages"),
-        "geometric4 or pow2 with largest > superslab_kib * 128",
+        "geometric4, fitted or pow2 with largest > superslab_kib * 128",
         "that superslab_kib",
         "a slab holds at least eight blocks and must fit its SuperSlab",
         _largest_does_not_fit,
@@ -599,8 +625,23 @@ ILLEGAL_PAIRS: tuple[IllegalPair, ...] = (
 )
 
 
+def largest_class(classes: Policy) -> int:
+    """Bytes of the largest small block that a policy of the classes axis makes."""
+    return sizes_of(classes)[-1] if classes.kind == "fitted" else classes.integer("largest")
+
+
+def sizes_of(fitted: Policy) -> tuple[int, ...]:
+    """The block sizes of `fitted`."""
+    sizes = fitted["sizes"]
+    if not isinstance(sizes, tuple):
+        raise TypeError("fitted.sizes is not a list of integers")
+    return sizes
+
+
 def class_count(classes: Policy) -> int:
     """How many size classes a policy of the classes axis makes."""
+    if classes.kind == "fitted":
+        return len(sizes_of(classes))
     largest = classes.integer("largest")
     if classes.kind == "linear16":
         return largest // 16

@@ -46,11 +46,20 @@ PEER_KNOBS = {
 
 @dataclass(frozen=True)
 class Habits:
-    """What of a program decides who can be told apart. ``largest`` is the largest block asked for, bytes."""
+    """What of a program decides who can be told apart, and what may be fitted to it.
+
+    ``largest`` is the largest block asked for in bytes, ``sizes`` block sizes fitted to the program, if any.
+    """
 
     threads: int
     cross_thread: bool
     largest: int
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def fitted(self) -> Policy | None:
+        """The classes fitted to the program."""
+        return Policy("fitted", (("sizes", self.sizes),)) if self.sizes else None
 
 
 UNKNOWN = Habits(threads=2, cross_thread=True, largest=1 << 40)
@@ -139,8 +148,10 @@ def numbers(item: Variant, habits: Habits) -> list[Number]:
     Caches of blocks beyond the small ones are left alone when the program asks for none.
     """
     classes = item.policies["classes"]
-    medium = habits.largest > classes.integer("largest")
+    medium = habits.largest > axes.largest_class(classes)
     found = []
+    if habits.fitted and habits.fitted != classes:
+        found.append(Number("classes", (classes, habits.fitted), 0))
     for axis, policy in item.policies:
         if axis in _NOT_TUNED or (axis == "remote" and not habits.cross_thread):
             continue
@@ -169,6 +180,8 @@ def _around(option: Option, value: Value) -> tuple[Value, ...]:
         return (False, True)
     if option.type == "choice":
         return option.choices
+    if option.type == "sizes":
+        return (value,)
     if isinstance(value, tuple):
         scaled = [tuple(_bounded(option, part * 2.0**step) for part in value) for step in _STEPS]
         return tuple(dict.fromkeys(scaled))
@@ -188,7 +201,12 @@ def with_numbers(item: Variant, chosen: Mapping[str, Value]) -> Variant | None:
     """
     table: dict[str, Any] = item.policies.as_json()
     for key, value in chosen.items():
+        if isinstance(value, Policy):
+            table[key] = as_table(value)
+    for key, value in chosen.items():
         place, *path = key.split(".")
+        if not path or table[place]["kind"] != item.policies[place].kind:
+            continue  # a number of classes that others have taken the place of
         held = table[place]
         for step in path[:-1]:
             held = held[step]
@@ -224,6 +242,13 @@ def _settle(axis: str, held: dict[str, Any]) -> None:
             held[option.name] = option.default
 
 
+def as_table(value: Value) -> object:
+    """A value of an option or axis as TOML and JSON have it."""
+    if isinstance(value, Policy):
+        return {"kind": value.kind, **{name: as_table(inner) for name, inner in value.options}}
+    return list(value) if isinstance(value, tuple) else value
+
+
 # ----------------------------------------------------------------------------------------------------
 # One axis at a time
 
@@ -237,8 +262,11 @@ class Change:
     variant: Variant
 
 
-def single_changes(item: Variant) -> list[Change]:
-    """Every legal set that has another kind in one axis, or that axis's options at their defaults."""
+def single_changes(item: Variant, fitted: Policy | None = None) -> list[Change]:
+    """Every legal set that has another kind in one axis, or that axis's options at their defaults.
+
+    ``fitted`` are the classes fitted to the program: their defaults are nobody's.
+    """
     found = []
     for axis in axes.AXES:
         if axis.name in _PLAIN:
@@ -249,7 +277,10 @@ def single_changes(item: Variant) -> list[Change]:
                 continue  # a combinator without its fronts is no value
             if any(option.type == "policy" for option in kind.options):
                 continue
-            table = {**item.policies.as_json(), axis.name: kind.name}
+            if kind.name == "fitted" and fitted is None:
+                continue
+            chosen = as_table(fitted) if fitted and kind.name == "fitted" else kind.name
+            table = {**item.policies.as_json(), axis.name: chosen}
             try:
                 policies = spec.read_policies(table, item.name)
             except SpecError:

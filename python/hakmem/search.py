@@ -259,7 +259,10 @@ def tune_numbers(
         return [], {}
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP)
     study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
-    study.enqueue_trial({number.key: number.current for number in tuned})
+    own = {number.key: number.current for number in tuned}
+    study.enqueue_trial(own)
+    if habits.fitted and "classes" in own:
+        study.enqueue_trial({**own, "classes": 1})
     trials: list[Trial] = []
     libraries = {base.name: built}
     seen = {base.name}
@@ -304,16 +307,17 @@ def _suggested(trial: Any, tuned: Sequence[Number]) -> dict[str, Any]:
 
 def _shown(chosen: Mapping[str, Any], item: Variant | None) -> dict[str, Any]:
     """The numbers as they were built: some are cut by others."""
-    if item is None:
-        return dict(chosen)
-    table = item.policies.as_json()
     shown = {}
-    for key in chosen:
-        axis, *path = key.split(".")
-        held: Any = table[axis]
-        for step in path:
-            held = held[step]
-        shown[key] = held
+    table: Any = item.policies.as_json() if item else {}
+    for key, value in chosen.items():
+        held: Any = candidates.as_table(value)
+        if item:
+            axis, *path = key.split(".")
+            held = table[axis]
+            for step in path:
+                held = held.get(step) if held else None
+        if held is not None:
+            shown[key] = held
     return shown
 
 

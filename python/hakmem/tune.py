@@ -32,6 +32,8 @@ from .stats import Ratio
 from .tune_steps import Steps
 from .tuned import PROGRAM, TuneResult
 
+_WIDTH = 1000  # a table is never cut: a narrow terminal wraps its lines
+
 
 def tune(
     trace: Path | str | None = None,
@@ -180,6 +182,7 @@ def print_result(console: Console, found: TuneResult) -> None:
         cells = [one.name, one.by, report.ratio_text(one.time), _short(one.cpu), _short(one.memory)]
         style = "bold green" if one.name == found.verdict.name else ""
         table.add_row(*map(escape, [*cells, "; ".join(filter(None, (one.what, one.remark)))]), style=style)
+    console.width = _WIDTH
     console.print(table)
     console.print(found.verdict.sentence, style="bold", markup=False)
 

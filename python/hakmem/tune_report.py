@@ -261,6 +261,11 @@ def _code(text: str) -> str:
     return f"<code>{html.escape(text)}</code>"
 
 
+def _folded(summary: str, text: str) -> str:
+    """Long text behind a word to click on."""
+    return f"<details><summary>{summary}</summary><code>{html.escape(text)}</code></details>" if text else ""
+
+
 def _section(title: str, text: str, inner: str) -> str:
     return f"<section><h2>{title}</h2><p>{text}</p>{inner}</section>"
 
@@ -284,7 +289,7 @@ def _standings_table(found: TuneResult) -> str:
                 ratio_text(one.cpu),
                 f"{one.peak_kib / 1024:.1f}",
                 ratio_text(one.memory),
-                html.escape("; ".join(filter(None, (one.what, one.remark)))),
+                html.escape(one.remark) + _folded("policies", one.what),
             ],
         )
         for one in found.rows()
@@ -353,7 +358,7 @@ def _trials_table(found: TuneResult) -> str:
                 _code(one.base),
                 ratio_text(one.time),
                 titled(one.memory),
-                html.escape("; ".join(filter(None, (_numbers(one), one.reason)))),
+                html.escape(one.reason) + _folded("numbers", _numbers(one)),
             ],
         )
         for number, one in enumerate(found.trials, 1)

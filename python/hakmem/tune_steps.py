@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from . import bench, candidates, pick, prove, search, spec, stats, sweeps, trace_summary
+from . import bench, candidates, class_fit, pick, prove, search, spec, stats, sweeps, trace_summary
 from . import build as builds
 from . import verdict as verdicts
 from .bench import Contestant
@@ -145,13 +145,30 @@ class Steps:
             raise HakmemError(f"{path}: expected a process with events to replay, got none")
         self.say(0, 0, "reading the trace")
         found = trace_summary.summarise(self.trace, self.process)
-        self.habits = Habits(max(1, len(found.threads)), found.cross_thread > 0, max(found.sizes, default=0))
+        self.habits = Habits(
+            max(1, len(found.threads)),
+            found.cross_thread > 0,
+            max(found.sizes, default=0),
+            self._fitted(found),
+        )
         threads = f"{len(found.threads)} thread{'s' if len(found.threads) > 1 else ''}"
         self.tell(
             f"trace: {found.events:,} events of {threads}, peak {found.peak_bytes / 1048576:.1f} MiB, "
             f"{100 * found.cross_thread_share:.1f} % of frees by another thread"
         )
         return trace_courses(self.trace, self.process, self.journal.folder)
+
+    def _fitted(self, found: trace_summary.Summary) -> tuple[int, ...]:
+        """Block sizes fitted to what lives at the peak of the process."""
+        assert self.trace is not None and self.process is not None
+        live = class_fit.live_sizes(self.trace, self.process, found.peak_event)
+        sizes = class_fit.fit(class_fit.weighed(live, found.sizes))
+        usual, own = (class_fit.lost_bytes(live, one) for one in (class_fit.geometric4(), sizes))
+        self.tell(
+            f"classes: rounding up loses {usual / 1024:,.0f} KiB at the peak with geometric4, "
+            f"{own / 1024:,.0f} KiB with {len(sizes)} sizes fitted to it"
+        )
+        return sizes
 
     def _recorded(self) -> Path:
         path = self.journal.folder / "run.trace"
@@ -302,7 +319,7 @@ class Steps:
         known = {json.dumps(one.variant.policies.as_json()): one for one in self.built.values()}
         changes = []
         longest = 0.0
-        for change in candidates.single_changes(base):
+        for change in candidates.single_changes(base, self.habits.fitted):
             built = known.get(json.dumps(change.variant.policies.as_json()))
             begun = time.monotonic()
             if built is None and begun + longest < ends:

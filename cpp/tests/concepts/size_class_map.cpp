@@ -1,6 +1,7 @@
 // The least that concepts::SizeClassMap accepts, and one type for each clause that breaks it alone.
 #include <hakmem/concepts/size_class_map.hpp>
 
+#include <hakmem/classes/fitted.hpp>
 #include <hakmem/classes/geometric4.hpp>
 #include <hakmem/classes/linear16.hpp>
 #include <hakmem/classes/pow2.hpp>
@@ -68,6 +69,8 @@ struct LastIsNotLargest : Archetype {
 };
 static_assert(!SizeClassMap<LastIsNotLargest>);
 
+static_assert(SizeClassMap<hakmem::classes::Fitted<>>);
+static_assert(SizeClassMap<hakmem::classes::Fitted<hakmem::classes::FittedOptions{.sizes = {48}}>>);
 static_assert(SizeClassMap<hakmem::classes::Geometric4<>>);
 static_assert(SizeClassMap<hakmem::classes::Linear16<>>);
 static_assert(SizeClassMap<hakmem::classes::Pow2<>>);
