@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from hakmem import bench, build, prove
+from hakmem import bench, build, prove, toolchain
 from hakmem.bench import Contestant
 from hakmem.errors import HakmemError
 from hakmem.prove import ProofError, Prover
@@ -119,3 +120,34 @@ def test_the_curve_is_of_the_command_and_its_children() -> None:
     points = Prover(["sh", "-c", f'{sys.executable} -S -c "{TOUCH}"; true']).curve(bench.libc())
     assert points and max(kib for _, kib in points) > 32 << 10
     assert [at for at, _ in points] == sorted(at for at, _ in points)
+
+
+ADDRESS_OF_MALLOC = """
+#include <stdio.h>
+#include <stdlib.h>
+int main(void) { void *(*volatile make)(size_t) = malloc; free(make(1)); return puts("made") < 0; }
+"""
+
+
+@pytest.mark.parametrize("flags", [["-no-pie", "-fno-pic"], ["-pie", "-fPIE"]])
+def test_a_program_at_a_fixed_address_is_seen_through(tmp_path: Path, flags: list[str]) -> None:
+    # without PIC the address of malloc is a stub in the program, whoever serves it
+    (tmp_path / "it.c").write_text(ADDRESS_OF_MALLOC)
+    program = tmp_path / "it"
+    compiler = str(toolchain.find_compiler())
+    subprocess.run(
+        [compiler, "-x", "c", "-O0", *flags, "-o", str(program), str(tmp_path / "it.c")], check=True
+    )
+    for who in (bench.libc(), unified()):
+        assert Prover([str(program)]).run(who).wall_s > 0
+
+
+def test_a_program_with_a_malloc_of_its_own_proves_nothing(tmp_path: Path) -> None:
+    source = "void *malloc(unsigned long n) { return n ? 0 : 0; } int main(void) { return 0; }\n"
+    (tmp_path / "it.c").write_text(source)
+    program = tmp_path / "it"
+    compiler = str(toolchain.find_compiler())
+    command = ["-fno-builtin", "-rdynamic", "-o", str(program), str(tmp_path / "it.c")]
+    subprocess.run([compiler, "-x", "c", *command], check=True)
+    with pytest.raises(ProofError, match="libc: expected malloc of the C library, got .*/it"):
+        Prover([str(program)]).run(bench.libc())
