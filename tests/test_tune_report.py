@@ -26,7 +26,18 @@ def standing(name: str, by: str, kind: str = "variant") -> Standing:
     stock = name == "libc"
     found = None if stock else FAST
     return Standing(
-        name, kind, f"set of {name}", by, 10, 1.25, 0.02, found, 1.2, found, None if stock else HEAVY, 5e4
+        name,
+        kind,
+        f"set of {name}",
+        by,
+        10,
+        1.25 + len(name) + 100 * (by == REPLAY),
+        0.02,
+        found,
+        1.2,
+        found,
+        None if stock else HEAVY,
+        5e4,
     )
 
 

@@ -145,16 +145,18 @@ class Steps:
             raise HakmemError(f"{path}: expected a process with events to replay, got none")
         self.say(0, 0, "reading the trace")
         found = trace_summary.summarise(self.trace, self.process)
+        threads = f"{len(found.threads)} thread{'s' if len(found.threads) > 1 else ''}"
+        self.tell(
+            f"trace: {found.events:,} events of {threads}, peak {found.peak_bytes / 1048576:.1f} MiB, "
+            f"{100 * found.cross_thread_share:.1f} % of frees by another thread"
+        )
+        if self.trace.cut:
+            self.tell(f"{self.trace.cut}; what is whole is used")
         self.habits = Habits(
             max(1, len(found.threads)),
             found.cross_thread > 0,
             max(found.sizes, default=0),
             self._fitted(found),
-        )
-        threads = f"{len(found.threads)} thread{'s' if len(found.threads) > 1 else ''}"
-        self.tell(
-            f"trace: {found.events:,} events of {threads}, peak {found.peak_bytes / 1048576:.1f} MiB, "
-            f"{100 * found.cross_thread_share:.1f} % of frees by another thread"
         )
         return trace_courses(self.trace, self.process, self.journal.folder)
 
