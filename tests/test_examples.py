@@ -102,7 +102,7 @@ def with_pkg_config(source: Path, prefix: Path, package: str, flags: str = "-Wer
 
 
 def test_there_is_a_test_for_every_example() -> None:
-    assert {path.name for path in EXAMPLES.iterdir()} == {*SERVED, "ci"}  # test_nox.py reads the workflow
+    assert {path.name for path in EXAMPLES.iterdir()} == {*SERVED, "ci", "tune"}  # test_nox.py, test_tune.py
 
 
 def test_the_versions_agree() -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ import pytest
 import typer.testing
 
 import hakmem
-from hakmem import bench, build, cli, handover, prove, question, tune_command
+from hakmem import bench, build, cli, handover, prove, question, sources, tune_command
 from hakmem.errors import HakmemError
 from hakmem.store import Store
 from hakmem.tune import take
@@ -172,3 +176,21 @@ def test_the_named_set_is_handed_over_with_the_page_and_the_rows(
     assert (opened.built.name, opened.verdict) == ("unified", found.verdict.sentence)
     assert opened.command == ("ls", "/") and len(opened.results) == len(found.results)
     assert "<!doctype html>" in (tmp_path / "out" / handover.REPORT).read_text()
+
+
+def test_the_example_tunes_a_small_program(tmp_path: Path) -> None:
+    example = sources.root() / "examples" / "tune" / "tune.py"
+    package = Path(build.__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    done = subprocess.run(
+        [sys.executable, str(example), "10"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("program  unified ") for line in lines)
+    assert re.match(r"(Keep libc: |A tie of |\w+ wins: )", lines[-1])

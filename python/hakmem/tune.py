@@ -9,6 +9,7 @@ measured, so the same command goes on where it was interrupted, and a finished o
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -32,6 +33,7 @@ from .stats import Ratio
 from .tune_steps import Steps
 from .tuned import PROGRAM, TuneResult
 
+_LONG_LIST = re.compile(r"\[[^\]]{60,}\]")
 _WIDTH = 1000  # a table is never cut: a narrow terminal wraps its lines
 
 
@@ -181,7 +183,8 @@ def print_result(console: Console, found: TuneResult) -> None:
     for one in found.rows():
         cells = [one.name, one.by, report.ratio_text(one.time), _short(one.cpu), _short(one.memory)]
         style = "bold green" if one.name == found.verdict.name else ""
-        table.add_row(*map(escape, [*cells, "; ".join(filter(None, (one.what, one.remark)))]), style=style)
+        what = _LONG_LIST.sub("[...]", one.what)  # the page has it
+        table.add_row(*map(escape, [*cells, "; ".join(filter(None, (what, one.remark)))]), style=style)
     console.width = _WIDTH
     console.print(table)
     console.print(found.verdict.sentence, style="bold", markup=False)
