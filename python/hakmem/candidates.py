@@ -20,7 +20,7 @@ from .spec import PolicySet, Variant
 
 _PLAIN = {"guard": "none", "probe": "none", "back": "superslab"}
 _NOT_TUNED = ("guard", "probe", "thread")
-_FIXED = ("reserve_gib", "max_capacity")
+_FIXED = ("reserve_gib",)
 _MEDIUM = ("run_cache_kib", "large_cache_mib")
 _STEPS = (-3, -2, -1, 0, 1, 2, 3)
 _FROM_ZERO = (0, 16, 64)
