@@ -59,11 +59,19 @@ def test_one_faster_library_under_two_names_is_a_tie_in_19_of_20_runs() -> None:
     assert sum(one.kind == TIE and set(one.tied) == {"one", "other"} for one in found) >= 19
 
 
-def test_a_clear_winner_is_named_in_every_run() -> None:
-    for seed in SEEDS:
-        found = decided(measured({"unified": 0.8, "sll": 0.95}, seed), "unified", "sll")
-        assert (found.kind, found.name, found.tied) == (WINNER, "unified", ())
-        assert found.time and found.time.low <= 0.8 * 1.05 and found.time.high < 0.95
+def test_noise_never_names_one_of_two_names_of_one_library() -> None:
+    # with so much of it one of them may fail to stand clear of libc: the other has not won for that
+    found = [decided(measured({"one": 0.6, "other": 0.6}, seed, noise=0.25)) for seed in range(60)]
+    assert {one.kind for one in found} == {TIE, KEEP}
+    assert sum(set(one.tied) == {"one", "other"} for one in found) > 10
+
+
+def test_a_clear_winner_is_named_in_19_of_20_runs() -> None:
+    found = [decided(measured({"unified": 0.8, "sll": 0.95}, seed), "unified", "sll") for seed in SEEDS]
+    assert {one.name for one in found} == {"unified"}
+    alone = [one for one in found if one.kind == WINNER]
+    assert len(alone) >= 19 and all(one.tied == () for one in alone)
+    assert all(one.time and one.time.low <= 0.84 and one.time.high < 0.95 for one in found)
 
 
 def test_of_a_tie_the_simplest_is_named_and_a_variant_before_others() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -111,13 +112,18 @@ def decide(
     kept = [name for name in names if name not in (LIBC, stats.NULL)]
     within = [name for name in kept if not over_budget(memory, name, labels, max_rss, plus_kib)]
     faster = [name for name in within if (found := time(name)) and found.high < 1.0 / (1.0 + floor)]
-    tied = stats.ties(cells, faster, labels, floor)
-    if not tied:
+    if not faster:
         return Verdict(
             KEEP, LIBC, (), by, told, _keep(kept, within, time, floor), floor, Ratio(1, 1, 1), Ratio(1, 1, 1)
         )
-    order = {name: place for place, name in enumerate(tied)}
-    tied.sort(key=lambda name: _preference(name, variants, order[name]))
+    order = sorted(within, key=lambda name: _value(time(name)))
+    fastest = next(name for name in order if name in faster)
+    tied = []
+    for name in order:  # also one whose own interval reaches libc, as long as the noise hides it
+        behind = stats.geometric_mean(cells, name, fastest, labels)
+        if behind and (behind.low <= 1.0 or behind.value <= 1.0 + floor):
+            tied.append(name)
+    tied.sort(key=lambda name: (name not in faster, *_preference(name, variants, order.index(name))))
     first = tied[0]
     found, heavy = time(first), stats.geometric_mean(memory, first, LIBC, labels)
     assert found is not None
@@ -137,6 +143,10 @@ def _preference(
 ) -> tuple[bool, tuple[int, int, int, int, str], int]:
     item = variants.get(name)
     return item is None, ranking.simplicity(item) if item else (0, 0, 0, 0, ""), place
+
+
+def _value(found: Ratio | None) -> float:
+    return found.value if found else math.inf
 
 
 def _share(found: Ratio) -> str:
