@@ -490,7 +490,7 @@ class _Race:
                 self._runner, who, row, seed, ["--count-syscalls", "--passes", "1"], self._timeout_s
             )
             counts["syscalls_in_loop"] = int(answer["syscalls_in_loop"])
-        if instructions and row.threads == 1 and row.workload not in ("larson", "startup"):
+        if instructions and callgrind.countable(row):
             found = callgrind.count(self._runner, row, who.environment(), seed, allocator=who.allocator)
             doubt = "" if found.agree else f" (toggled: {found.toggled:.1f})"
             counts |= {"instructions_per_op": found.per_op, "counter": found.counter + doubt}

@@ -68,6 +68,11 @@ def available() -> bool:
     return shutil.which("valgrind") is not None
 
 
+def countable(row: Row) -> bool:
+    """Whether a row's passes are alike, so that their instructions can be counted."""
+    return row.threads == 1 and row.workload not in ("larson", "startup")
+
+
 def per_op(more: int, fewer: int, ops: int, what: str) -> float:
     """Difference of two counts by operations; refuses fewer than 1 instruction per operation."""
     value = (more - fewer) / ops if ops > 0 else 0.0
@@ -97,7 +102,7 @@ def count(
         raise HakmemError(
             "counting instructions needs valgrind, which is not in PATH (Debian: apt install valgrind)"
         )
-    if row.threads > 1 or row.workload in ("larson", "startup"):
+    if not countable(row):
         raise HakmemError(f"instructions of {row.label!r} cannot be counted: its passes are not alike")
 
     def difference(which: str, entries: tuple[str, ...], env: Mapping[str, str]) -> tuple[float, int]:

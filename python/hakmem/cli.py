@@ -27,7 +27,7 @@ from rich.progress import (
 from rich.table import Table
 from typer.core import TyperGroup
 
-from . import __version__, spec, sweeps
+from . import __version__, spec, sweeps, workloads
 from . import build as builds
 from . import check as checks
 from .build import BuildFailure, Built
@@ -85,6 +85,9 @@ PeersOption = Annotated[
     bool, typer.Option("--peers", help="Race the allocators of others that are on this machine too")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
+SchedulerOption = Annotated[
+    str | None, typer.Option(metavar="tcp://HOST:PORT", help="Spread it over the workers of a Dask scheduler")
+]
 JobsOption = Annotated[
     int | None, typer.Option("--jobs", "-j", min=1, help="Parallel compilations [default: processors]")
 ]
@@ -252,9 +255,14 @@ def build(
     sweep: SweepOption = None,
     jobs: JobsOption = None,
     as_json: JsonOption = False,
+    scheduler: SchedulerOption = None,
 ) -> None:
     """Build variants (default: every kept one) into the cache; one that fails does not stop the others."""
-    results = _build(_chosen(names, sweep, overrides, default_all=True), jobs)
+    chosen = _chosen(names, sweep, overrides, default_all=True)
+    if scheduler:
+        _delegate("cluster", scheduler=scheduler, work="build", variants=chosen, options=(), as_json=as_json)
+        return
+    results = _build(chosen, jobs)
     failures = [result for result in results.values() if isinstance(result, BuildFailure)]
     built = [result for result in results.values() if isinstance(result, Built)]
     same = builds.same_code(built)
@@ -294,9 +302,17 @@ def check(
     timeout: Annotated[float, typer.Option(help="Seconds after which a variant counts as hanging")] = 300.0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again what has passed before")] = False,
     as_json: JsonOption = False,
+    scheduler: SchedulerOption = None,
 ) -> None:
     """Run the behaviour suite over variants (default: every kept one); a pass is remembered."""
-    results = _build(_chosen(names, sweep, overrides, default_all=True), jobs)
+    chosen = _chosen(names, sweep, overrides, default_all=True)
+    if scheduler:
+        options = (timeout, fresh)
+        _delegate(
+            "cluster", scheduler=scheduler, work="check", variants=chosen, options=options, as_json=as_json
+        )
+        return
+    results = _build(chosen, jobs)
     rows: list[dict[str, Any]] = []
     outcome: dict[str, Any]
     for result in results.values():
@@ -327,6 +343,21 @@ def check(
         _print_json(rows)
     if not all(row["passed"] for row in rows):
         raise typer.Exit(_FAILED)
+
+
+@app.command()
+def count(
+    names: NamesArgument = None,
+    overrides: SetOption = None,
+    sweep: SweepOption = None,
+    suite: Annotated[str, typer.Option(help="Named list of workload rows")] = "quick",
+    as_json: JsonOption = False,
+    scheduler: SchedulerOption = None,
+) -> None:
+    """Count instructions per operation with callgrind, for each variant (default: unified) on each row."""
+    chosen = _chosen(names or ([] if sweep else ["unified"]), sweep, overrides, default_all=False)
+    rows = workloads.suite(suite)
+    _delegate("cluster", scheduler=scheduler, work="count", variants=chosen, options=(rows,), as_json=as_json)
 
 
 @app.command()
