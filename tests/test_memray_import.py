@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import memray
@@ -83,7 +84,7 @@ def test_the_trace_is_what_memray_counted(tmp_path: Path) -> None:
     importing.import_capture(capture, path)
     opened = Trace(path)
     assert opened.cut is None
-    assert opened.head["imported"].startswith(f"memray {memray.__version__}, ")
+    assert opened.head["imported"].startswith(f"memray {version('memray')}, ")
     found = trace.trace(path)
     live: dict[int, int] = {}
     peak = total = 0
