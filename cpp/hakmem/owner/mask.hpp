@@ -24,7 +24,9 @@ struct Mask {
     // The tag of the slab that p lies in, 0 when it lies in none.
     HAKMEM_HOT static base::Tag tag_of(const View& view, const void* p) noexcept {
       if (view.offset(p) >= view.bytes) [[unlikely]] return base::kOutside;
-      return slab::Region<kRegion>::around(p)->tag_of(p);
+      const base::Tag tag = slab::Region<kRegion>::around(p)->tag_of(p);
+      if constexpr (kHeapsOwnSlabs) return tag;
+      return static_cast<std::uint8_t>(tag);  // a class and nothing else: never kOutside, and the compiler knows
     }
     static void stamp(void*, base::Tag) noexcept {}
   };
