@@ -135,7 +135,7 @@ def test_options_have_their_defaults() -> None:
     policies = parse('front = "unified"').policies
     assert policies["front"]["capacity"] == (128, 128, 96, 64, 48, 32, 24, 16)
     assert policies["front"]["refill"] == 32
-    assert policies["front"]["growth_kib"] == 1024
+    assert policies["front"]["growth_kib"] == 512
     kinds = [policy.kind for _, policy in policies]
     expected = "unified geometric4 freelist page_tag adopt mmap tls_pointer none none superslab"
     assert kinds == expected.split()
@@ -243,7 +243,7 @@ def test_the_header_names_each_policy_once() -> None:
         "using Front = front::Split<front::SplitOptions{.at = 2}, "
         "front::HotMag<front::HotMagOptions{.slots = 128, .classes = 3, .refill = 32}>, "
         "front::Unified<front::UnifiedOptions{.capacity = {128, 128, 96, 64, 48, 32, 24, 16}, .refill = 32, "
-        ".growth_kib = 1024}>>;"
+        ".growth_kib = 512}>>;"
     ) in text
     assert "using Store = slab::Freelist;" in text
     assert "using Remote = remote::ReturnHome<remote::ReturnHomeOptions{.batch = 32}>;" in text

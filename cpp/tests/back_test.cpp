@@ -30,25 +30,33 @@ const test::Test cache{"the region cache is bounded, gives back all it has, and 
   started<V>(parts);
   constexpr std::size_t kRegion = Parts<V>::kRegion;
   test::Random random(1);
-  std::vector<std::pair<void*, std::size_t>> mine;
+  using Taken = decltype(parts.regions)::Taken;
+  std::vector<Taken> mine;
+  const auto last_word = [](const Taken& taken, std::size_t bytes) -> std::size_t& {
+    return static_cast<std::size_t*>(taken.start)[bytes / sizeof(std::size_t) - 1];
+  };
+  const auto give = [&](const Taken& taken) { parts.regions.give(parts.pages, taken.start, taken.bytes, taken.touched); };
   for (int step = 0; step < 5000; ++step) {
     if (random.below(2) == 0) {
       const std::size_t bytes = kRegion * (1 + random.below(12));
-      const auto taken = parts.regions.take(parts.pages, bytes);
+      const bool exactly = random.below(3) == 0;
+      Taken taken = exactly ? parts.regions.take_exactly(parts.pages, bytes) : parts.regions.take(parts.pages, bytes);
       if (taken.start == nullptr) continue;
-      check(taken.bytes >= bytes && taken.bytes <= bytes + bytes / 4, "no more than a quarter too much");
-      auto* words = static_cast<std::size_t*>(taken.start);
-      if (taken.touched == 0) check(words[0] == 0 && words[taken.bytes / sizeof(std::size_t) - 1] == 0, "zeroed when it says so");
-      words[0] = words[taken.bytes / sizeof(std::size_t) - 1] = 1;
-      mine.emplace_back(taken.start, taken.bytes);
+      check(taken.bytes >= bytes && taken.bytes <= bytes + (exactly ? 0 : bytes / 4), "as long as asked");
+      check(taken.touched <= taken.bytes, "touched within it");
+      if (taken.touched == 0) check(*static_cast<std::size_t*>(taken.start) == 0, "zeroed when it says so");
+      if (taken.touched < taken.bytes) check(last_word(taken, taken.bytes) == 0, "zeroed beyond what was touched");
+      if (const std::size_t touch = kRegion * random.below(taken.bytes / kRegion + 1); touch > taken.touched) taken.touched = touch;
+      if (taken.touched != 0) *static_cast<std::size_t*>(taken.start) = last_word(taken, taken.touched) = 1;
+      mine.push_back(taken);
     } else if (!mine.empty()) {
       std::swap(mine[random.below(mine.size())], mine.back());
-      parts.regions.give(parts.pages, mine.back().first, mine.back().second, mine.back().second);
+      give(mine.back());
       mine.pop_back();
     }
     check(parts.regions.bytes() <= std::size_t{test::kToyPages.large_cache_mib} << 20, "bounded");
   }
-  for (const auto& [start, bytes] : mine) parts.regions.give(parts.pages, start, bytes, bytes);
+  for (const Taken& taken : mine) give(taken);
   parts.regions.flush(parts.pages);
   check_equal(parts.regions.bytes(), 0u);
   check(parts.pages.map(parts.pages.range_bytes()) != nullptr, "everything is back");

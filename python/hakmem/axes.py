@@ -196,7 +196,7 @@ def _refill(default: int, high: int = 256, at_most: str = "") -> Option:
 
 def _growth() -> Option:
     meaning = "KiB by which all classes of a thread may grow together between two decays; 0: none grows"
-    return Option("growth_kib", "int", meaning, 1024, 0, 65536)
+    return Option("growth_kib", "int", meaning, 512, 0, 65536)
 
 
 def _inner_front(name: str, meaning: str) -> Option:

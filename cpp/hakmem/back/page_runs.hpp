@@ -275,7 +275,7 @@ class PageRuns {
   }
 
   Run* map(Parts& parts) noexcept {
-    const auto taken = parts.regions.take(parts.pages, Parts::kRegion);
+    const auto taken = parts.regions.take_exactly(parts.pages, Parts::kRegion);
     if (taken.start == nullptr) return nullptr;
     auto* chunk = new (taken.start) Chunk{};
     chunk->kind = slab::RegionKind::kRuns;

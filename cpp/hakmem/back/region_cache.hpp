@@ -27,14 +27,33 @@ class RegionCache {
   Taken take(Pages& pages, std::size_t bytes) noexcept {
     {
       thread::Lock lock(mutex_);
-      std::size_t best = kEntries;
-      for (std::size_t i = count_; i-- > 0;) {
-        if (entries_[i].bytes < bytes || entries_[i].bytes > bytes + bytes / 4) continue;
-        if (best == kEntries || entries_[i].bytes < entries_[best].bytes) best = i;
-      }
-      if (best != kEntries) {
-        const Entry entry = remove(best);
+      const std::size_t i = smallest(bytes, bytes + bytes / 4);
+      if (i != kEntries) {
+        const Entry entry = remove(i);
         return {entry.start, entry.bytes, entry.touched};
+      }
+    }
+    return {pages.map(bytes), bytes, 0};
+  }
+
+  // A region of exactly `bytes`, cut off a longer one if need be: what a large block has touched serves the small ones
+  // before fresh pages do.
+  Taken take_exactly(Pages& pages, std::size_t bytes) noexcept {
+    {
+      thread::Lock lock(mutex_);
+      const std::size_t i = smallest(bytes, kMostBytes);
+      if (i != kEntries) {
+        Entry& entry = entries_[i];
+        const Taken taken{entry.start, bytes, entry.touched < bytes ? entry.touched : bytes};
+        if (entry.bytes == bytes) {
+          remove(i);
+        } else {
+          entry.start = static_cast<std::byte*>(entry.start) + bytes;
+          entry.bytes -= bytes;
+          entry.touched -= taken.touched;
+          base::relaxed_store(bytes_, bytes_ - bytes);
+        }
+        return taken;
       }
     }
     return {pages.map(bytes), bytes, 0};
@@ -76,6 +95,15 @@ class RegionCache {
     std::uint64_t since_ms;
   };
 
+  // Which entry has the fewest bytes in that range; kEntries: none.
+  std::size_t smallest(std::size_t least, std::size_t most) const noexcept {
+    std::size_t best = kEntries;
+    for (std::size_t i = count_; i-- > 0;) {
+      if (entries_[i].bytes < least || entries_[i].bytes > most) continue;
+      if (best == kEntries || entries_[i].bytes < entries_[best].bytes) best = i;
+    }
+    return best;
+  }
   // Entries stay in the order they came, the oldest first.
   Entry remove(std::size_t i) noexcept {
     const Entry entry = entries_[i];

@@ -149,7 +149,7 @@ class SlabPool {
   }
 
   SuperSlab* map(Parts& parts) noexcept {
-    const auto taken = parts.regions.take(parts.pages, Parts::kRegion);
+    const auto taken = parts.regions.take_exactly(parts.pages, Parts::kRegion);
     if (taken.start == nullptr) return nullptr;
     auto* super = new (taken.start) SuperSlab{};
     super->kind = slab::RegionKind::kSlabs;

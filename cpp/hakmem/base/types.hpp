@@ -120,4 +120,24 @@ HAKMEM_HOT void write_in_sight(T& word, T value) noexcept {
 #endif
 }
 
+// Takes 1 from such a word and tells whether it is negative now: one instruction and its flag, of which g++ 12 makes two, the
+// address apart.
+HAKMEM_HOT bool takes_below_zero(std::int32_t& word) noexcept {
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+  bool negative;
+  asm("subl $1, %0" : "+m"(word), "=@ccs"(negative));
+  return negative;
+#else
+  const std::int32_t value = word - 1;
+  write_in_sight(word, value);
+  return value < 0;
+#endif
+}
+// A hint to the register allocation, no instruction: the block is what the function will return.
+HAKMEM_HOT void to_be_returned([[maybe_unused]] Block*& block) noexcept {
+#if defined(__x86_64__)
+  asm("" : "+a"(block));
+#endif
+}
+
 }  // namespace hakmem::base

@@ -243,7 +243,11 @@ class Engine {
     const ClassIndex c = Classes::class_of(n + kPrefix);
     Block* block = heap->front.pop(c);
     if (block == nullptr) [[unlikely]] return refill_and_pop(n);
-    if constexpr (kGuarded) mark_live(block);
+    if constexpr (kGuarded) {
+      mark_live(block);
+    } else {
+      base::to_be_returned(block);
+    }
     heap->probe.on(Event::kMallocFrontHit, c);
     return block;
   }

@@ -14,7 +14,7 @@ namespace hakmem::front {
 struct MagazineOptions {
   unsigned slots = 128;           // pointers per class: 8 .. 1024
   unsigned refill = 32;           // blocks fetched after a miss: 1 .. 256, at most slots
-  std::size_t growth_kib = 1024;  // KiB by which all classes of a thread may grow together: 0 .. 65536; 0: none grows
+  std::size_t growth_kib = 512;   // KiB by which all classes of a thread may grow together: 0 .. 65536; 0: none grows
 };
 
 template <MagazineOptions O = MagazineOptions{}>

@@ -18,7 +18,7 @@ struct UnifiedOptions {
   // Each 2 .. 4096.
   std::array<unsigned, 8> capacity{128, 128, 96, 64, 48, 32, 24, 16};
   unsigned refill = 32;           // blocks fetched after a miss: 1 .. 64
-  std::size_t growth_kib = 1024;  // KiB by which all classes of a thread may grow together: 0 .. 65536; 0: none grows
+  std::size_t growth_kib = 512;   // KiB by which all classes of a thread may grow together: 0 .. 65536; 0: none grows
 };
 
 template <UnifiedOptions O = UnifiedOptions{}>
@@ -55,9 +55,7 @@ struct Unified {
     }
     // Takes the room first: to count and to compare is one instruction then.
     HAKMEM_HOT bool push(base::ClassIndex c, base::Block* block) noexcept {
-      const std::int32_t room = rooms_[c] - 1;
-      base::write_in_sight(rooms_[c], room);
-      if (room < 0) [[unlikely]] {
+      if (base::takes_below_zero(rooms_[c])) [[unlikely]] {
         base::write_in_sight(rooms_[c], 0);
         return false;
       }
