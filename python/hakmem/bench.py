@@ -29,7 +29,7 @@ from . import build as builds
 from . import peers as others
 from . import report as report_page
 from . import workloads as workload_rows
-from .build import BuildFailure, Built
+from .build import Built
 from .errors import HakmemError
 from .peers import Peer
 from .store import Entrant, Failure, Result, Store
@@ -555,11 +555,7 @@ def cli_bench(
 
         asked = [*map(builds.variant, names), *(item for name in sweep for item in sweeps.expand(name))]
         raced = chosen_peers(with_peers, peers, [item.name for item in asked], errors.print)
-        built = builds.build(asked, progress=show)
-        for item in built.values():
-            if isinstance(item, BuildFailure):
-                raise HakmemError(f"variant {item.name} did not build: {item.message}")
-        variants = [contestant(item) for item in built.values() if isinstance(item, Built)]
+        variants = list(map(contestant, builds.build_or_raise(asked, progress=show)))
         contestants, twins = with_twins([libc(), null(), *variants, *raced])
         with default_store() as store:
             complete = is_complete(contestants, rows, rounds, seed, store)

@@ -278,10 +278,18 @@ def build(
 
 def build_one(wanted: Variant | str, progress: Progress | None = None) -> Built:
     """Build one variant, or find it built. A variant that does not compile is a `BuildError`."""
-    (result,) = build([wanted], progress=progress).values()
-    if isinstance(result, BuildFailure):
-        raise BuildError(f"variant {result.name} did not build: {result.message}")
-    return result
+    (built,) = build_or_raise([wanted], progress)
+    return built
+
+
+def build_or_raise(variants: Iterable[Variant | str], progress: Progress | None = None) -> list[Built]:
+    """Build what is not built yet, in the order named; a variant that does not compile is a `BuildError`."""
+    found = []
+    for result in build(variants, progress=progress).values():
+        if isinstance(result, BuildFailure):
+            raise BuildError(f"variant {result.name} did not build: {result.message}")
+        found.append(result)
+    return found
 
 
 def install(built: Built, prefix: Path) -> None:

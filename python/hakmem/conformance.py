@@ -34,7 +34,7 @@ from rich.table import Table
 
 from . import build as builds
 from . import glibc_tests
-from .build import BuildFailure, Built
+from .build import Built
 from .errors import HakmemError, UnknownNameError
 
 STOCK = "stock"
@@ -495,12 +495,7 @@ def chosen_variants(suite: str, named: Sequence[str]) -> list[str]:
 
 def _build(names: Sequence[str], say: Say) -> dict[str, Built]:
     say(f"building {len(names)} variants")
-    found: dict[str, Built] = {}
-    for item in builds.build(names).values():
-        if isinstance(item, BuildFailure):
-            raise HakmemError(f"variant {item.name} did not build: {item.message}")
-        found[item.name] = item
-    return found
+    return {item.name: item for item in builds.build_or_raise(names)}
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

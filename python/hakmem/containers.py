@@ -25,8 +25,8 @@ from rich.table import Table
 from . import bench, sources, stats
 from . import build as builds
 from .bench import Contestant
-from .build import BuildFailure, Built
-from .errors import BuildError, HakmemError
+from .build import Built
+from .errors import BuildError
 from .stats import Ratio
 from .store import Failure, Result, Store
 from .workloads import Row
@@ -274,11 +274,7 @@ def cli_containers(
     reserved = [*_POOLS, *_BOOST, *(f"{name}-{scheme}" for name in taken for scheme in (_INLINE, _PMR))]
     rivals = bench.chosen_peers(with_peers, peers, [*taken, *reserved], errors.print)
     with errors.status("building") as status:
-        built = []
-        for item in builds.build(names).values():
-            if isinstance(item, BuildFailure):
-                raise HakmemError(f"variant {item.name} did not build: {item.message}")
-            built.append(item)
+        built = builds.build_or_raise(names)
         boost = boost_program()
         who, what = contestants(built, rivals, boost)
         with bench.default_store() as store:

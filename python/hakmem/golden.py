@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from . import build as builds
-from .build import BuildFailure, Built
+from .build import Built
 from .errors import HakmemError
 
 FUNCTIONS = ("malloc", "free")
@@ -197,12 +197,7 @@ def differences(
 
 def built_kept() -> list[Built]:
     """Every kept variant, built; one that does not build is an error."""
-    found = []
-    for item in builds.build(builds.kept_variants()).values():
-        if isinstance(item, BuildFailure):
-            raise HakmemError(f"variant {item.name} did not build: {item.message}")
-        found.append(item)
-    return found
+    return builds.build_or_raise(builds.kept_variants())
 
 
 def check() -> list[str]:

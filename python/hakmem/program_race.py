@@ -18,8 +18,6 @@ from rich.table import Table
 
 from . import bench, report, stats, sweeps
 from . import build as builds
-from .build import BuildFailure, Built
-from .errors import HakmemError
 from .program_suite import NAME, ProgramRow, ProgramSuite, found
 from .report import figure_section, ratio_text, table, titled
 from .stats import Ratio
@@ -117,11 +115,7 @@ def cli_program_race(
         errors.status("building") as status,
         tempfile.TemporaryDirectory(prefix="hakmem-programs-") as folder,
     ):
-        built = builds.build(asked)
-        for item in built.values():
-            if isinstance(item, BuildFailure):
-                raise HakmemError(f"variant {item.name} did not build: {item.message}")
-        variants = [bench.contestant(item) for item in built.values() if isinstance(item, Built)]
+        variants = list(map(bench.contestant, builds.build_or_raise(asked)))
         suite, missing = found(Path(folder))
         for line in missing:
             errors.print(line, markup=False)

@@ -27,7 +27,6 @@ from rich.table import Table
 from . import bench, stats
 from . import build as builds
 from .bench import Contestant
-from .build import BuildFailure, Built
 from .door import Door
 from .errors import HakmemError
 from .stats import Ratio
@@ -241,11 +240,7 @@ def replay(
     """
     trace = Trace(Path(path))
     chosen = trace.with_events(process)
-    built = builds.build(variants)
-    for item in built.values():
-        if isinstance(item, BuildFailure):
-            raise HakmemError(f"variant {item.name} did not build: {item.message}")
-    entrants = [bench.contestant(item) for item in built.values() if isinstance(item, Built)]
+    entrants = list(map(bench.contestant, builds.build_or_raise(variants)))
     contestants = [bench.libc(), bench.null(), *entrants, *peers]
     with bench.default_store() as store, tempfile.TemporaryDirectory(prefix="hakmem-replay-") as name:
         plan, standings, floor, failures = race(

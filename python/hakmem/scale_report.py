@@ -16,8 +16,6 @@ from rich.table import Table
 
 from . import bench, report, scale, stats
 from . import build as builds
-from .build import BuildFailure, Built
-from .errors import HakmemError
 from .report import cost, figure_axis, figure_section, ratio_text, table, titled
 from .scale import Curve, Point
 from .stats import Ratio
@@ -50,11 +48,7 @@ def cli_scale_report(
     most = scale.bound_kib()
     errors.print(f"a process whose resident memory passes {most / 1024 / 1024:.1f} GiB is ended")
     with errors.status("building") as status:
-        built = builds.build(asked)
-        for item in built.values():
-            if isinstance(item, BuildFailure):
-                raise HakmemError(f"variant {item.name} did not build: {item.message}")
-        variants = [bench.contestant(item) for item in built.values() if isinstance(item, Built)]
+        variants = list(map(bench.contestant, builds.build_or_raise(asked)))
         who, twins = bench.with_twins([bench.libc(), bench.null(), *variants, *rivals])
         with bench.default_store() as store:
             fresh = bench.is_complete(who, rows, rounds, scale.RUN_SEED, store, min_ms)
