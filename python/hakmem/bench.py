@@ -32,6 +32,7 @@ from . import workloads as workload_rows
 from .build import Built
 from .errors import HakmemError
 from .peers import Peer
+from .progress import interruptible, shown
 from .store import Entrant, Failure, Result, Store
 from .workloads import Row
 
@@ -523,65 +524,45 @@ def cli_bench(
     """Race variants against libc and peers, and print medians with intervals; what `hakmem bench` does.
 
     ``sweep`` adds the variants of those sweeps, ``with_peers`` the peers that are found, ``peers`` those of
-    ``--peer``. Returns the exit code: 0, 1 when a contestant failed, 130 when Ctrl-C stopped it (rows are
-    kept).
+    ``--peer``. Returns the exit code: 0, or 1 when a contestant failed; Ctrl-C exits 130, the rows are kept.
     """
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
     rows = workload_rows.suite(suite)
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     columns = (
-        SpinnerColumn(),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f} %"),
+        "{task.percentage:>3.0f} %",
         TimeElapsedColumn(),
-        TextColumn("left:"),
+        "left:",
         TimeRemainingColumn(compact=True),
-        TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("building", total=None)
-
-        def show(done: int, total: int, text: str) -> None:
-            bar.update(task, completed=done, total=total or None, description=text)
-
-        asked = [*map(builds.variant, names), *(item for name in sweep for item in sweeps.expand(name))]
-        raced = chosen_peers(with_peers, peers, [item.name for item in asked], errors.print)
-        variants = list(map(contestant, builds.build_or_raise(asked, progress=show)))
-        contestants, twins = with_twins([libc(), null(), *variants, *raced])
-        with default_store() as store:
-            complete = is_complete(contestants, rows, rounds, seed, store)
-            try:
-                bar.reset(task, description="measuring")
-                run_id = run(
-                    contestants,
-                    rows,
-                    rounds,
-                    seed,
-                    store,
-                    show,
-                    fresh=complete,
-                    instructions=instructions,
-                    syscalls=True,
-                )
-            except KeyboardInterrupt:
-                bar.stop()
-                errors.print(
-                    f"interrupted: the rows so far are in {store.path}; the same command goes on from there"
-                )
-                return 130
-            results, failures = store.results(run_id), store.failures(run_id)
-            entrants = store.entrants(run_id)
-            if export:
-                store.export(export, run_id)
+    asked = [*map(builds.variant, names), *(item for name in sweep for item in sweeps.expand(name))]
+    raced = chosen_peers(with_peers, peers, [item.name for item in asked], errors.print)
+    with shown(errors, "building", *columns) as show:
+        variants = list(map(contestant, builds.build_or_raise(asked, show)))
+    contestants, twins = with_twins([libc(), null(), *variants, *raced])
+    with default_store() as store:
+        complete = is_complete(contestants, rows, rounds, seed, store)
+        with (
+            interruptible(errors, f"the rows so far are in {store.path}"),
+            shown(errors, "measuring", *columns) as show,
+        ):
+            run_id = run(
+                contestants,
+                rows,
+                rounds,
+                seed,
+                store,
+                show,
+                fresh=complete,
+                instructions=instructions,
+                syscalls=True,
+            )
+        results, failures = store.results(run_id), store.failures(run_id)
+        entrants = store.entrants(run_id)
+        if export:
+            store.export(export, run_id)
     compared = _compare(contestants, results, failures, rows)
     if as_json:
         last = time.gmtime(max((one.time for one in results), default=0))

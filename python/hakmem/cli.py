@@ -16,14 +16,7 @@ from typing import Annotated, Any
 import rich.markup
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 from rich.table import Table
 from typer.core import TyperGroup
 
@@ -32,6 +25,7 @@ from . import build as builds
 from . import check as checks
 from .build import BuildFailure, Built
 from .errors import HakmemError, SpecError
+from .progress import shown
 from .spec import Variant
 from .tune_command import CommandAfterDashes, tune
 
@@ -111,26 +105,8 @@ def _progress() -> Iterator[Callable[[int, int, str], None]]:
 
         yield tell
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task("building", total=None)
-
-        def show(done: int, total: int, text: str) -> None:
-            words = text.split()
-            bar.update(
-                task,
-                completed=done,
-                total=total or None,
-                description=rich.markup.escape(words[-1] if total else text)[-50:],
-            )
-
-        yield show
+    with shown(err, "building", MofNCompleteColumn(), TimeElapsedColumn()) as show:
+        yield lambda done, total, text: show(done, total, (text.split()[-1] if total else text)[-50:])
 
 
 def _chosen(

@@ -30,6 +30,7 @@ from . import programs as real_programs
 from .build import BuildFailure, Built
 from .errors import HakmemError
 from .outcome import FINALIST, NARROWED, REJECTED, Cell, Outcome, RowOutcome, VariantOutcome
+from .progress import interruptible, shown
 from .spec import Variant
 from .stats import Ratio
 from .store import Failure, Result, Store
@@ -817,21 +818,13 @@ def cli_pick(
     with_peers: bool = False,
     peers: Sequence[str] = (),
 ) -> int:
-    """What ``hakmem pick`` does: 0 when there is an answer (also "nothing beats libc"), 130 after Ctrl-C."""
+    """What ``hakmem pick`` does: 0 when there is an answer (also "nothing beats libc"); Ctrl-C exits 130."""
     from rich.console import Console
-    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
 
     if out:
         check_out_folder(out)
     page = html or Path(PAGE)
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
-    columns = (
-        SpinnerColumn(),
-        BarColumn(bar_width=24),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
 
     def announce(lines: Sequence[str]) -> None:
         errors.print("plan:")
@@ -840,27 +833,18 @@ def cli_pick(
 
     variants = [builds.variant(name) for name in names] if names else builds.kept_variants()
     raced = bench.chosen_peers(with_peers, peers, [item.name for item in variants], errors.print)
-    try:
-        with Bar(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-            task = bar.add_task("building", total=None)
-
-            def show(done: int, total: int, text: str) -> None:
-                bar.update(task, completed=done, total=total or None, description=text)
-
-            outcome = pick(
-                names,
-                quick=quick,
-                suite=suite,
-                memory_budget=memory_budget,
-                programs=programs,
-                fresh=fresh,
-                peers=raced,
-                progress=show,
-                announce=announce,
-            )
-    except KeyboardInterrupt:
-        errors.print("interrupted: what was measured is kept; the same command goes on from there")
-        return 130
+    with interruptible(errors), shown(errors, "building") as show:
+        outcome = pick(
+            names,
+            quick=quick,
+            suite=suite,
+            memory_budget=memory_budget,
+            programs=programs,
+            fresh=fresh,
+            peers=raced,
+            progress=show,
+            announce=announce,
+        )
     report.write(outcome, page)
     page.with_suffix(".json").write_text(outcome.as_json() + "\n", encoding="utf-8")
     if as_json:

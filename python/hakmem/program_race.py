@@ -19,6 +19,7 @@ from rich.table import Table
 from . import bench, report, stats, sweeps
 from . import build as builds
 from .program_suite import NAME, ProgramRow, ProgramSuite, found
+from .progress import interruptible
 from .report import figure_section, ratio_text, table, titled
 from .stats import Ratio
 from .store import Entrant, Failure, Result
@@ -107,7 +108,7 @@ def cli_program_race(
     peers: Sequence[str],
     page_path: Path | None,
 ) -> int:
-    """Race variants, libc and peers on the programs; 1 when a contestant failed, 130 on Ctrl-C."""
+    """Race variants, libc and peers on the programs; 1 when a contestant failed; Ctrl-C exits 130."""
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     asked = [*map(builds.variant, names), *(item for name in sweep for item in sweeps.expand(name))]
     rivals = bench.chosen_peers(with_peers, peers, [item.name for item in asked], errors.print)
@@ -123,7 +124,7 @@ def cli_program_race(
         rows = suite.rows()
         with bench.default_store() as store:
             fresh = bench.is_complete(who, rows, rounds, seed, store)
-            try:
+            with interruptible(errors, f"what was run is in {store.path}"):
                 run = bench.run(
                     who,
                     rows,
@@ -134,11 +135,6 @@ def cli_program_race(
                     fresh=fresh,
                     measure=suite.measure,
                 )
-            except KeyboardInterrupt:
-                errors.print(
-                    f"interrupted: what was run is in {store.path}; the same command goes on from there"
-                )
-                return 130
             results, failures, entrants = store.results(run), store.failures(run), store.entrants(run)
             if export:
                 store.export(export, run)

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from . import bench, report, scale, stats
 from . import build as builds
+from .progress import interruptible
 from .report import cost, figure_axis, figure_section, ratio_text, table, titled
 from .scale import Curve, Point
 from .stats import Ratio
@@ -39,7 +40,7 @@ def cli_scale_report(
     curves: Sequence[Curve] | None = None,
     min_ms: int = bench.MIN_MS,
 ) -> int:
-    """What `hakmem scale` does; 1 when a contestant failed, 130 on Ctrl-C. ``curves``: other rows."""
+    """What `hakmem scale` does; 1 when a contestant failed; Ctrl-C exits 130. ``curves``: other rows."""
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     asked = [builds.variant(name) for name in names]
     rivals = bench.chosen_peers(with_peers, peers, [item.name for item in asked], errors.print)
@@ -52,7 +53,7 @@ def cli_scale_report(
         who, twins = bench.with_twins([bench.libc(), bench.null(), *variants, *rivals])
         with bench.default_store() as store:
             fresh = bench.is_complete(who, rows, rounds, scale.RUN_SEED, store, min_ms)
-            try:
+            with interruptible(errors, f"the rows so far are in {store.path}"):
                 run = bench.run(
                     who,
                     rows,
@@ -64,11 +65,6 @@ def cli_scale_report(
                     min_ms=min_ms,
                     measure=scale.measurer(min_ms),
                 )
-            except KeyboardInterrupt:
-                errors.print(
-                    f"interrupted: the rows so far are in {store.path}; the same command goes on from there"
-                )
-                return 130
             results, failures = store.results(run), store.failures(run)
     shown = [item.name for item in who if item.name not in twins]
     found = {curve.name: scale.points(results, shown, curve) for curve in wanted}

@@ -18,7 +18,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from . import bench, candidates, handover, prove, report, spec, tune_report
@@ -27,6 +26,7 @@ from .bench import Contestant
 from .build import Built
 from .door import Door
 from .pick import check_out_folder
+from .progress import interruptible, shown
 from .question import SEED, Journal, Question, Say
 from .spec import Variant
 from .stats import Ratio
@@ -124,7 +124,7 @@ def cli_tune(
     out: Path | None,
     **options: Any,
 ) -> int:
-    """What `hakmem tune` does: 0 when there is a verdict (also "keep libc"), 130 after Ctrl-C.
+    """What `hakmem tune` does: 0 when there is a verdict (also "keep libc"); Ctrl-C exits 130.
 
     ``options`` are those of `tune`.
     """
@@ -132,35 +132,20 @@ def cli_tune(
     if out:
         check_out_folder(out)
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
-    columns = (
-        SpinnerColumn(),
-        BarColumn(bar_width=24),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
     raced = bench.chosen_peers(with_peers, peers, [], errors.print)
     if with_peers:
         knobs = candidates.knobs_of(who.name for who in raced)
         raced += bench.chosen_peers(False, knobs, [who.name for who in raced], errors.print)
-    try:
-        with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-            task = bar.add_task("starting", total=None)
-
-            def show(done: int, total: int, text: str) -> None:
-                bar.update(task, completed=done, total=total or None, description=text)
-
-            found = tune(
-                trace,
-                command=command,
-                prove=proving,
-                peers=raced,
-                progress=show,
-                announce=lambda line: errors.print(line, markup=False),
-                **options,
-            )
-    except KeyboardInterrupt:
-        errors.print("interrupted: what was measured is kept; the same command goes on from there")
-        return 130
+    with interruptible(errors), shown(errors, "starting") as show:
+        found = tune(
+            trace,
+            command=command,
+            prove=proving,
+            peers=raced,
+            progress=show,
+            announce=lambda line: errors.print(line, markup=False),
+            **options,
+        )
     if html:
         tune_report.write(found, html)
         errors.print(f"page: {html}", markup=False)
