@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "throws.hpp"
 #include "toy_variant.hpp"
 
 namespace {
@@ -23,6 +24,7 @@ namespace {
 using namespace hakmem;
 using test::check;
 using test::check_equal;
+using test::throws;
 
 struct Plain : test::ToyVariant<struct PlainTag> {};
 struct Other : test::ToyVariant<struct OtherTag> {};
@@ -99,16 +101,6 @@ void resources_of_one_variant_are_equal() {
   check(moved.size() == 1000 && moved.front() == 7 && numbers.empty());
 }
 const test::Test t4{"resources of one variant are equal", resources_of_one_variant_are_equal};
-
-template <class Error, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (const Error&) {
-    return true;
-  }
-  return false;
-}
 
 void memory_that_is_out_is_an_exception() {
   Allocator<int> allocator;

@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "throws.hpp"
 #include "toy_variant.hpp"
 
 namespace {
@@ -36,6 +37,7 @@ namespace {
 using namespace hakmem;
 using test::check;
 using test::check_equal;
+using test::throws;
 
 struct Plain : test::ToyVariant<struct PlainTag> {
   using Probe = probe::Counters;
@@ -230,16 +232,6 @@ void known_and_looked_up_sizes_share_blocks() {
     check(Engine<Plain>::owns(p));
     bytes.deallocate(p, n);
   }
-}
-
-template <class Error, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (const Error&) {
-    return true;
-  }
-  return false;
 }
 
 template <class V>
