@@ -338,6 +338,10 @@ def _ordered(outcome: Outcome) -> list[VariantOutcome]:
     return sorted(outcome.variants, key=key)
 
 
+MARGIN = {"l": 10, "r": 10, "t": 30, "b": 50}
+LEGEND = {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0}
+
+
 def figure_axis(title: str = "", **more: Any) -> Figure:
     """A figure's axis in the page's colours."""
     return {
@@ -348,6 +352,22 @@ def figure_axis(title: str = "", **more: Any) -> Figure:
         "fixedrange": True,
         **more,
     }
+
+
+def error_bars(ratios: Sequence[Ratio], **look: Any) -> Figure:
+    """The intervals of a figure's points; ``look`` is their colour, thickness and visibility."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [one.high - one.value for one in ratios],
+        "arrayminus": [one.value - one.low for one in ratios],
+        **look,
+    }
+
+
+def line_at(x: float, **look: Any) -> Figure:
+    """A line over the whole height of a figure; ``look`` is its colour, width and dash."""
+    return {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1, "line": look}
 
 
 def _ranking(outcome: Outcome) -> Figure:
@@ -380,13 +400,7 @@ def _ranking(outcome: Outcome) -> Figure:
                 "name": title,
                 "x": [one.value for one in scores],
                 "y": [name for name, _score, _reason in points],
-                "error_x": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [one.high - one.value for one in scores],
-                    "arrayminus": [one.value - one.low for one in scores],
-                    "color": colour,
-                },
+                "error_x": error_bars(scores, color=colour),
                 "marker": {"color": colour, "size": 10},
                 "opacity": opacity,
                 "hovertext": [f"{name}: {ratio_text(score)}<br>{reason}" for name, score, reason in points],
@@ -404,7 +418,7 @@ def _ranking(outcome: Outcome) -> Figure:
     ]
     layout = {
         "height": 110 + _ROW_PX * len(names),
-        "margin": {"l": 10, "r": 10, "t": 30, "b": 50},
+        "margin": MARGIN,
         "xaxis": figure_axis(
             "time relative to libc's",
             type="log",
@@ -413,7 +427,7 @@ def _ranking(outcome: Outcome) -> Figure:
             ticktext=[f"{tick:g}" for tick in ticks],
         ),
         "yaxis": figure_axis(categoryorder="array", categoryarray=names[::-1], type="category"),
-        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        "legend": LEGEND,
         "shapes": [
             {
                 "type": "rect",
@@ -427,16 +441,7 @@ def _ranking(outcome: Outcome) -> Figure:
                 "opacity": 0.15,
                 "line": {"width": 0},
             },
-            {
-                "type": "line",
-                "xref": "x",
-                "yref": "paper",
-                "x0": 1,
-                "x1": 1,
-                "y0": 0,
-                "y1": 1,
-                "line": {"color": "@soft", "width": 1.5},
-            },
+            line_at(1, color="@soft", width=1.5),
         ],
     }
     return {"data": data, "layout": layout}
@@ -573,10 +578,10 @@ def _scatter(outcome: Outcome) -> Figure:
         )
     layout = {
         "height": 420,
-        "margin": {"l": 10, "r": 10, "t": 30, "b": 50},
+        "margin": MARGIN,
         "xaxis": figure_axis("peak RSS relative to libc's"),
         "yaxis": figure_axis("time relative to libc's"),
-        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        "legend": LEGEND,
     }
     return {"data": data, "layout": layout}
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from . import bench, report, scale, stats
 from . import build as builds
 from .progress import interruptible
-from .report import cost, figure_axis, figure_section, ratio_text, table, titled
+from .report import LEGEND, MARGIN, cost, error_bars, figure_axis, figure_section, ratio_text, table, titled
 from .scale import Curve, Point
 from .stats import Ratio
 from .store import Failure
@@ -184,13 +184,7 @@ def _figure(curve: Curve, found: Found) -> report.Figure:
                 "name": name,
                 "x": list(own),
                 "y": [one.value for one in ns],
-                "error_y": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [one.high - one.value for one in ns],
-                    "arrayminus": [one.value - one.low for one in ns],
-                    "visible": not null,
-                },
+                "error_y": error_bars(ns, visible=not null),
                 "line": {"dash": "dot", "color": "@soft"} if null else {},
                 "marker": {"symbol": _SYMBOLS[at % len(_SYMBOLS)], "size": 8},
                 "hovertext": [
@@ -202,12 +196,12 @@ def _figure(curve: Curve, found: Found) -> report.Figure:
     values = list(curve.rows)
     layout = {
         "height": _HEIGHT_PX,
-        "margin": {"l": 10, "r": 10, "t": 30, "b": 50},
+        "margin": MARGIN,
         "xaxis": figure_axis(
             curve.axis, type="log", tickvals=values, ticktext=[f"{value:,}" for value in values]
         ),
         "yaxis": figure_axis("ns per operation", type="log"),
-        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        "legend": LEGEND,
     }
     return {"data": data, "layout": layout}
 

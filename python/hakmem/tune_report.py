@@ -9,7 +9,18 @@ from pathlib import Path
 
 from . import report, trace_report, trace_summary
 from .errors import HakmemError
-from .report import Figure, figure_axis, figure_section, ratio_text, table, titled
+from .report import (
+    LEGEND,
+    MARGIN,
+    Figure,
+    error_bars,
+    figure_axis,
+    figure_section,
+    line_at,
+    ratio_text,
+    table,
+    titled,
+)
 from .search import Trial
 from .stats import NULL, Ratio
 from .trace import Trace
@@ -17,8 +28,6 @@ from .tuned import PROGRAM, Part, Standing, TuneResult
 from .verdict import KEEP, LIBC, LIBC_AGAIN
 
 _ROW_PX = 26
-_MARGIN = {"l": 10, "r": 10, "t": 30, "b": 50}
-_LEGEND = {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0}
 _KINDS = {"variant": "@accent", "peer": "@bad", "libc": "@soft"}
 
 
@@ -93,17 +102,6 @@ def _facts(found: TuneResult) -> Iterable[tuple[str, str]]:
 # Pictures
 
 
-def _error(ratios: Sequence[Ratio], colour: str) -> Figure:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [one.high - one.value for one in ratios],
-        "arrayminus": [one.value - one.low for one in ratios],
-        "color": colour,
-        "thickness": 1,
-    }
-
-
 def _pareto(found: TuneResult) -> Figure:
     data: list[Figure] = []
     pale = [one for one in found.trials if one.time and one.memory]
@@ -122,23 +120,13 @@ def _pareto(found: TuneResult) -> Figure:
         data.append(_points("to take", "@good", winner, size=13, text=True))
     data.append(_points("libc", "@bad", [(LIBC, Ratio(1, 1, 1), Ratio(1, 1, 1))], text=True))
     data[-1]["marker"]["symbol"] = "diamond"
-    budget = {
-        "type": "line",
-        "xref": "x",
-        "yref": "paper",
-        "x0": found.max_rss,
-        "x1": found.max_rss,
-        "y0": 0,
-        "y1": 1,
-        "line": {"color": "@bad", "width": 1, "dash": "dot"},
-    }
     layout = {
         "height": 460,
-        "margin": _MARGIN,
+        "margin": MARGIN,
         "xaxis": figure_axis("peak RSS relative to libc's"),
         "yaxis": figure_axis("time relative to libc's"),
-        "legend": _LEGEND,
-        "shapes": [budget],
+        "legend": LEGEND,
+        "shapes": [line_at(found.max_rss, color="@bad", width=1, dash="dot")],
     }
     return {"data": data, "layout": layout}
 
@@ -163,8 +151,8 @@ def _points(
         "name": title,
         "x": [memory.value for _, _, memory in whole],
         "y": [time.value for _, time, _ in whole],
-        "error_x": _error([memory for _, _, memory in whole], colour),
-        "error_y": _error([time for _, time, _ in whole], colour),
+        "error_x": error_bars([memory for _, _, memory in whole], color=colour, thickness=1),
+        "error_y": error_bars([time for _, time, _ in whole], color=colour, thickness=1),
         "text": [name for name, _, _ in whole],
         "textposition": "top right",
         "hovertext": [
@@ -185,28 +173,18 @@ def _parts(found: TuneResult) -> Figure:
             "mode": "markers",
             "x": [one.time.value for one in parts],
             "y": names,
-            "error_x": _error([one.time for one in parts], "@accent"),
+            "error_x": error_bars([one.time for one in parts], color="@accent", thickness=1),
             "hovertext": [f"{_part_name(one)}<br>time {ratio_text(one.time)}" for one in parts],
             "hoverinfo": "text",
             "marker": {"color": "@accent", "size": 9},
         }
     ]
-    line = {
-        "type": "line",
-        "xref": "x",
-        "yref": "paper",
-        "x0": 1,
-        "x1": 1,
-        "y0": 0,
-        "y1": 1,
-        "line": {"color": "@soft", "width": 1.5},
-    }
     layout = {
         "height": 100 + _ROW_PX * len(names),
-        "margin": _MARGIN,
+        "margin": MARGIN,
         "xaxis": figure_axis("time relative to the set as it is", type="log", dtick="D1"),
         "yaxis": figure_axis(type="category", categoryorder="array", categoryarray=names),
-        "shapes": [line],
+        "shapes": [line_at(1, color="@soft", width=1.5)],
     }
     return {"data": data, "layout": layout}
 
@@ -230,10 +208,10 @@ def _curves(found: TuneResult) -> Figure:
     ]
     layout = {
         "height": 320,
-        "margin": _MARGIN,
+        "margin": MARGIN,
         "xaxis": figure_axis("seconds"),
         "yaxis": figure_axis("RSS, MiB", rangemode="tozero"),
-        "legend": _LEGEND,
+        "legend": LEGEND,
     }
     return {"data": data, "layout": layout}
 
