@@ -12,39 +12,10 @@ from hakmem import pick, workloads
 from hakmem.build import Built
 from hakmem.pick import Race, Stage
 from hakmem.store import Result
+from results import result
 
-BLANK = Result(
-    run="synthetic-1",
-    time=0.0,
-    variant="",
-    kind="variant",
-    digest=None,
-    policy_set=None,
-    commit="0" * 40,
-    compiler="a compiler",
-    flags="-O2",
-    cpu="a processor x2",
-    label="",
-    workload="",
-    params="{}",
-    histogram='{"16": 80, "256": 15, "1024": 5}',
-    seed=42,
-    threads=1,
-    shape="call",
-    round=0,
-    ops=1000,
-    ns_per_op=0.0,
-    startup_ns=1000,
-    spawn_ns=None,
-    instructions_per_op=None,
-    counter=None,
-    minor_faults=0,
-    major_faults=0,
-    syscalls_in_loop=None,
-    peak_rss_kib=0,
-    rss_end_kib=0,
-    harness_kib=0,
-    served_share=1.0,
+BLANK = dataclasses.replace(
+    result(), kind="variant", harness_kib=0, histogram='{"16": 80, "256": 15, "1024": 5}'
 )
 
 

@@ -236,7 +236,7 @@ def test_a_program_that_a_peer_does_not_serve_drops_the_peer_only(monkeypatch: p
         knobs.append(environment)
         if environment == {"KNOB": "je"}:
             raise programs.NotServedError("cpython: is not mapped")
-        return programs.ProgramRun(program.name, 0.5, 0.4, 0.1, 20000, "1\ndone\n", (), 9000, 10, 0)
+        return programs.ProgramRun(0.5, 0.4, 0.1, 20000, 10, 0, "1\ndone\n", program.name, (), 9000)
 
     monkeypatch.setattr(programs, "run", run)
     with bench.default_store() as store:
@@ -269,7 +269,7 @@ def test_programs_already_run_are_not_run_again(monkeypatch: pytest.MonkeyPatch)
 
     def run(program: programs.Program, preload: Path | None = None, **_: object) -> programs.ProgramRun:
         ran.append(program.name)
-        return programs.ProgramRun(program.name, 0.5, 0.4, 0.1, 20000, "1\ndone\n", (), 9000, 10, 0)
+        return programs.ProgramRun(0.5, 0.4, 0.1, 20000, 10, 0, "1\ndone\n", program.name, (), 9000)
 
     monkeypatch.setattr(programs, "run", run)
     with bench.default_store() as store:
@@ -289,7 +289,7 @@ def test_a_program_that_answers_otherwise_drops_its_variant_only(
 ) -> None:
     def run(program: programs.Program, preload: Path | None = None, **_: object) -> programs.ProgramRun:
         output = "2\ndone\n" if preload else "1\ndone\n"
-        return programs.ProgramRun(program.name, 0.5, 0.4, 0.1, 20000, output, (), 9000, 10, 0)
+        return programs.ProgramRun(0.5, 0.4, 0.1, 20000, 10, 0, output, program.name, (), 9000)
 
     monkeypatch.setattr(programs, "run", run)
     with bench.default_store() as store:

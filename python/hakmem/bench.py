@@ -375,6 +375,44 @@ def is_complete(
     return wanted <= store.done(found[0]["id"])
 
 
+def result(run: RunId, index: int, who: Contestant, row: Row, seed: int, answer: Mapping[str, Any]) -> Result:
+    """What the store keeps of a `Measure`'s answer in round ``index``, measured now and here."""
+    tools = builds.toolchain()
+    return Result(
+        run=run,
+        time=time.time(),
+        variant=who.name,
+        kind=who.kind,
+        digest=who.digest,
+        policy_set=who.policy_set,
+        commit=commit(),
+        compiler=tools.compiler_id,
+        flags=tools.flags,
+        cpu=cpu_model(),
+        label=row.label,
+        workload=row.workload,
+        params=json.dumps(answer["params"]),
+        histogram=json.dumps(answer["histogram"]),
+        seed=seed,
+        threads=answer["threads"],
+        shape=answer.get("shape", "call"),
+        round=index,
+        ops=answer["ops"],
+        ns_per_op=answer["ns_per_op"],
+        startup_ns=answer["startup_ns"],
+        spawn_ns=answer.get("spawn_ns"),
+        instructions_per_op=None,
+        counter=None,
+        minor_faults=answer["page_faults"]["minor"],
+        major_faults=answer["page_faults"]["major"],
+        syscalls_in_loop=None,
+        peak_rss_kib=answer["peak_rss_kib"],
+        rss_end_kib=answer["rss_end_kib"],
+        harness_kib=answer["harness_kib"],
+        served_share=answer["served_share"],
+    )
+
+
 class _Race:
     def __init__(
         self, plan: _Plan, store: Store, progress: Progress, timeout_s: float, measure: Measure | None
@@ -384,8 +422,6 @@ class _Race:
         self._progress = progress
         self._timeout_s = timeout_s
         self._ask = measure or self._start(builds.runner())
-        tools = builds.toolchain()
-        self._compiler, self._flags = tools.compiler_id, tools.flags
 
     def run(self, rounds: int, fresh: bool, instructions: bool, syscalls: bool) -> RunId:
         store, plan = self._store, self._plan
@@ -412,7 +448,7 @@ class _Race:
                 continue
             self._progress(number, total, f"round {index + 1} of {rounds}: {row.label}: {who.name}")
             try:
-                store.add(self._measure(run_id, index, who, row))
+                store.add(result(run_id, index, who, row, plan.seed, self._ask(who, row)))
             except (RunnerError, ServedByError) as error:
                 if isinstance(error, ServedByError) and who.kind != "peer":
                     raise
@@ -445,43 +481,6 @@ class _Race:
         extra = ["--min-ms", str(self._plan.min_ms)]
         self._runner = runner
         return lambda who, row: start_runner(runner, who, row, self._plan.seed, extra, self._timeout_s)
-
-    def _measure(self, run_id: RunId, index: int, who: Contestant, row: Row) -> Result:
-        seed = self._plan.seed
-        answer = self._ask(who, row)
-        return Result(
-            run=run_id,
-            time=time.time(),
-            variant=who.name,
-            kind=who.kind,
-            digest=who.digest,
-            policy_set=who.policy_set,
-            commit=commit(),
-            compiler=self._compiler,
-            flags=self._flags,
-            cpu=cpu_model(),
-            label=row.label,
-            workload=row.workload,
-            params=json.dumps(answer["params"]),
-            histogram=json.dumps(answer["histogram"]),
-            seed=seed,
-            threads=answer["threads"],
-            shape=answer.get("shape", "call"),
-            round=index,
-            ops=answer["ops"],
-            ns_per_op=answer["ns_per_op"],
-            startup_ns=answer["startup_ns"],
-            spawn_ns=answer.get("spawn_ns"),
-            instructions_per_op=None,
-            counter=None,
-            minor_faults=answer["page_faults"]["minor"],
-            major_faults=answer["page_faults"]["major"],
-            syscalls_in_loop=None,
-            peak_rss_kib=answer["peak_rss_kib"],
-            rss_end_kib=answer["rss_end_kib"],
-            harness_kib=answer["harness_kib"],
-            served_share=answer["served_share"],
-        )
 
     def _count(self, run_id: RunId, who: Contestant, row: Row, instructions: bool, syscalls: bool) -> None:
         seed = self._plan.seed

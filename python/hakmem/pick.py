@@ -752,40 +752,8 @@ class BenchRacer:
             self._reference[program.name] = real_programs.run(program, cpu=cpu).output
         measured = real_programs.run(program, who.preload, environment=who.env, cpu=cpu)
         real_programs.same_output(measured, self._reference[program.name])
-        tools = builds.toolchain()
-        return Result(
-            run=run,
-            time=time.time(),
-            variant=who.name,
-            kind=who.kind,
-            digest=who.digest,
-            policy_set=who.policy_set,
-            commit=bench.commit(),
-            compiler=tools.compiler_id,
-            flags=tools.flags,
-            cpu=bench.cpu_model(),
-            label=program.name,
-            workload=PROGRAM,
-            params=json.dumps({"user_ms": round(1e3 * measured.user_s, 3)}),
-            histogram="{}",
-            seed=self._seed,
-            threads=1,
-            shape="program",
-            round=index,
-            ops=1,
-            ns_per_op=1e9 * measured.wall_s,
-            startup_ns=0,
-            spawn_ns=None,
-            instructions_per_op=None,
-            counter=None,
-            minor_faults=measured.minor_faults,
-            major_faults=measured.major_faults,
-            syscalls_in_loop=None,
-            peak_rss_kib=measured.peak_rss_kib,
-            rss_end_kib=measured.peak_rss_kib,
-            harness_kib=0,
-            served_share=1.0,
-        )
+        answer = measured.answer({"user_ms": round(1e3 * measured.user_s, 3)})
+        return bench.result(run, index, who, workloads.Row(program.name, PROGRAM), self._seed, answer)
 
     def _kept(self, run: str) -> Race:
         failures = {item.variant: f"{item.label}: {item.reason}" for item in self._store.failures(run)}

@@ -260,23 +260,12 @@ class ProgramSuite:
             raise bench.ServedByError(who, row, "every block from it", error, "") from error
         except ProgramError as error:
             raise bench.RunnerError(who, row, str(error), "") from error
-        return {
-            "params": {
+        return measured.answer(
+            {
                 "user_ms": round(1e3 * measured.user_s, 3),
                 "system_ms": round(1e3 * measured.system_s, 3),
-            },
-            "histogram": {},
-            "shape": "program",
-            "threads": 1,
-            "ops": 1,
-            "ns_per_op": 1e9 * measured.wall_s,
-            "startup_ns": 0,
-            "page_faults": {"minor": measured.minor_faults, "major": measured.major_faults},
-            "peak_rss_kib": measured.peak_rss_kib,
-            "rss_end_kib": measured.peak_rss_kib,
-            "harness_kib": 0,
-            "served_share": 1.0,
-        }
+            }
+        )
 
     def run(self, program: SuiteProgram, who: Contestant) -> ProgramRun:
         """Run a program once, pinned to the last processor; anything wrong is a `ProgramError`."""

@@ -52,23 +52,49 @@ class Program:
 
 
 @dataclass(frozen=True)
-class ProgramRun:
-    """One run of a program: seconds of wall and user time, peak RSS in KiB, its output, what was mapped.
+class CommandRun:
+    """One run of a command: seconds of wall, user and system time, peak RSS in KiB, faults.
+
+    ``output`` is what it wrote, or a hash of that.
+    """
+
+    wall_s: float
+    user_s: float
+    system_s: float
+    peak_rss_kib: int
+    minor_faults: int
+    major_faults: int
+    output: str
+
+    def answer(self, params: Mapping[str, object]) -> dict[str, object]:
+        """The run as what a bench keeps of a row: one operation of one thread. ``params`` go with it."""
+        return {
+            "params": params,
+            "histogram": {},
+            "shape": "program",
+            "threads": 1,
+            "ops": 1,
+            "ns_per_op": 1e9 * self.wall_s,
+            "startup_ns": 0,
+            "page_faults": {"minor": self.minor_faults, "major": self.major_faults},
+            "peak_rss_kib": self.peak_rss_kib,
+            "rss_end_kib": self.peak_rss_kib,
+            "harness_kib": 0,
+            "served_share": 1.0,
+        }
+
+
+@dataclass(frozen=True)
+class ProgramRun(CommandRun):
+    """One run of a program, and what was mapped in it.
 
     ``wall_s`` is start to ``done`` plus the time to exit; the pause for reading ``/proc`` is left out.
     ``libc_heap_kib`` is the size of the brk heap, which only libc's own malloc uses.
     """
 
     program: str
-    wall_s: float
-    user_s: float
-    system_s: float
-    peak_rss_kib: int
-    output: str
     mapped: tuple[str, ...]
     libc_heap_kib: int
-    minor_faults: int
-    major_faults: int
 
 
 def cpython() -> Program:

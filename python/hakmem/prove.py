@@ -20,14 +20,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from . import bench, preload
 from . import build as builds
 from .bench import TWIN, Contestant
 from .errors import HakmemError
+from .programs import CommandRun
 from .store import Failure, Result, Store
+from .workloads import Row
 
 PROGRAM = "program"
 _SOURCES = Path(__file__).resolve().parent / "_programs"
@@ -46,22 +47,6 @@ class ProofError(HakmemError):
     def __init__(self, who: Contestant, reason: str) -> None:
         self.reason = reason
         super().__init__(f"{who.name}: {reason}")
-
-
-@dataclass(frozen=True)
-class CommandRun:
-    """One run of a command: seconds of wall, user and system time, KiB of the largest process, faults.
-
-    ``output`` is the SHA-256 of its standard output.
-    """
-
-    wall_s: float
-    user_s: float
-    system_s: float
-    peak_rss_kib: int
-    minor_faults: int
-    major_faults: int
-    output: str
 
 
 def parse(text: str, option: str = "--prove") -> list[str]:
@@ -314,43 +299,10 @@ def other_outputs(results: Sequence[Result]) -> dict[str, str]:
 
 
 def _result(run: str, index: int, seed: int, label: str, who: Contestant, measured: CommandRun) -> Result:
-    tools = builds.toolchain()
     figures = {
         "cpu_ms": round(1e3 * (measured.user_s + measured.system_s), 3),
         "user_ms": round(1e3 * measured.user_s, 3),
         "system_ms": round(1e3 * measured.system_s, 3),
         "output": measured.output,
     }
-    return Result(
-        run=run,
-        time=time.time(),
-        variant=who.name,
-        kind=who.kind,
-        digest=who.digest,
-        policy_set=who.policy_set,
-        commit=bench.commit(),
-        compiler=tools.compiler_id,
-        flags=tools.flags,
-        cpu=bench.cpu_model(),
-        label=label,
-        workload=PROGRAM,
-        params=json.dumps(figures),
-        histogram="{}",
-        seed=seed,
-        threads=1,
-        shape=PROGRAM,
-        round=index,
-        ops=1,
-        ns_per_op=1e9 * measured.wall_s,
-        startup_ns=0,
-        spawn_ns=None,
-        instructions_per_op=None,
-        counter=None,
-        minor_faults=measured.minor_faults,
-        major_faults=measured.major_faults,
-        syscalls_in_loop=None,
-        peak_rss_kib=measured.peak_rss_kib,
-        rss_end_kib=measured.peak_rss_kib,
-        harness_kib=0,
-        served_share=1.0,
-    )
+    return bench.result(run, index, who, Row(label, PROGRAM), seed, measured.answer(figures))
