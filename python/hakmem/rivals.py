@@ -12,16 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import stats
-from .stats import RESAMPLES, SEED, Cells, Ratio
+from .stats import Cells, Floats, Ratio, medians_drawn_again, ratio_of_logs
 
 PICKED = "best variant per row"
-
-_ROUNDING = 1e-9  # narrower is one value: of one round, or of rounds that agree
-
-_Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -126,44 +121,34 @@ def compare(
             names,
             label,
             names[best[at]],
-            [_ratio(values[who, at], drawn[who, at]) for who in range(len(names))],
+            [ratio_of_logs(values[who, at], drawn[who, at]) for who in range(len(names))],
         )
         for at, label in enumerate(labels)
     ]
     standings = [
-        _standing(name, [name] * len(labels), rows, _ratio(values[at].mean(), drawn[at].mean(axis=0)))
+        _standing(name, [name] * len(labels), rows, ratio_of_logs(values[at].mean(), drawn[at].mean(axis=0)))
         for at, name in enumerate(names)
     ]
     if len(variants) > 1:
         chosen = np.argmin(values[: len(variants)], axis=0)
         every = np.arange(len(labels))
-        mean = _ratio(values[chosen, every].mean(), drawn[chosen, every].mean(axis=0))
+        mean = ratio_of_logs(values[chosen, every].mean(), drawn[chosen, every].mean(axis=0))
         standings.append(_standing(PICKED, [names[at] for at in chosen], rows, mean))
     return Comparison(tuple(variants), tuple(rivals), rows, standings, len(rounds))
 
 
-def _to_best(logs: _Floats, first_rival: int) -> tuple[list[int], _Floats, _Floats]:
+def _to_best(logs: Floats, first_rival: int) -> tuple[list[int], Floats, Floats]:
     """The best rival of each row, and the logarithms of the ratios to it by contestant and row.
 
     The latter measured, and over whole rounds drawn again. ``logs`` are those of times by contestant, row
     and round; rivals are the last contestants.
     """
-    count = logs.shape[2]
-    draws = np.random.default_rng(SEED).integers(0, count, size=(RESAMPLES, count))
     rivals = logs[first_rival:]
     level = np.median(rivals - rivals.mean(axis=0), axis=2)
     best = first_rival + np.argmin(level, axis=0)
     pairs = logs - logs[best, np.arange(logs.shape[1])]
-    drawn = np.array([[np.median(cell[draws], axis=1) for cell in row] for row in pairs])
+    drawn = np.array([[medians_drawn_again(cell) for cell in row] for row in pairs])
     return [int(at) for at in best], np.median(pairs, axis=2), drawn
-
-
-def _ratio(value: float, drawn: _Floats) -> Ratio:
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    if high - low < _ROUNDING:
-        low = high = value
-    found, low, high = (float(np.exp(one)) for one in (value, low, high))
-    return Ratio(found, min(found, low), max(found, high))
 
 
 def _row(

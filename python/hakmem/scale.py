@@ -18,7 +18,7 @@ import numpy as np
 from . import bench, stats
 from . import build as builds
 from .bench import Contestant
-from .stats import RESAMPLES, SEED, Ratio
+from .stats import Ratio
 from .store import Result
 from .workloads import Row
 
@@ -180,8 +180,7 @@ def points(results: Sequence[Result], names: Sequence[str], curve: Curve) -> dic
 def interval(values: Sequence[float]) -> Ratio:
     """The median with its 95 % bootstrap interval."""
     middle = stats.median(values)
-    if len(values) == 1 or math.isnan(middle):
+    if math.isnan(middle):
         return Ratio(middle, middle, middle)
-    draws = np.random.default_rng(SEED).integers(0, len(values), size=(RESAMPLES, len(values)))
-    low, high = np.percentile(np.median(np.array(values)[draws], axis=1), [2.5, 97.5])
+    low, high = np.percentile(stats.medians_drawn_again(np.array(values)), [2.5, 97.5])
     return Ratio(middle, min(middle, float(low)), max(middle, float(high)))

@@ -11,13 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from .store import Result
 
-RESAMPLES = 2000
+_RESAMPLES = 2000
+_ROUNDING = 1e-9  # narrower is one value: of one round, or of rounds that agree
 SEED = 42
 NULL = "null"
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -123,13 +127,24 @@ def geometric_mean(found: Cells, variant: str, baseline: str, labels: Sequence[s
     if not rounds:
         return None
     table = np.array([[row[index] for index in rounds] for row in logs])
-    value = float(np.exp(np.median(table, axis=1).mean()))
-    if len(rounds) == 1:
-        return Ratio(value, value, value)
-    draws = np.random.default_rng(SEED).integers(0, len(rounds), size=(RESAMPLES, len(rounds)))
-    means = np.mean([np.median(row[draws], axis=1) for row in table], axis=0)
-    low, high = np.exp(np.percentile(means, [2.5, 97.5]))
-    return Ratio(value, min(value, float(low)), max(value, float(high)))
+    means = np.mean([medians_drawn_again(row) for row in table], axis=0)
+    return ratio_of_logs(np.median(table, axis=1).mean(), means)
+
+
+def medians_drawn_again(values: Floats) -> Floats:
+    """The median of values, one a round, over rounds drawn again: each time the same draws."""
+    count = len(values)
+    draws = np.random.default_rng(SEED).integers(0, count, size=(_RESAMPLES, count))
+    return np.asarray(np.median(values[draws], axis=1))
+
+
+def ratio_of_logs(value: float, drawn: Floats) -> Ratio:
+    """The ratio with this logarithm; its interval is that of the logarithms ``drawn`` again."""
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    if high - low < _ROUNDING:
+        low = high = value
+    found, low, high = (float(np.exp(one)) for one in (value, low, high))
+    return Ratio(found, min(found, low), max(found, high))
 
 
 def noise_floor(found: Cells, twins: Mapping[str, str], labels: Sequence[str]) -> float:
