@@ -2,8 +2,8 @@
 
 Each runs in a fresh process, interleaved and resumed as `bench` does it. What is measured is the process that
 does the work: cc1plus and not its driver, redis-server and not its client. It is looked at when it exits
-(``_programs/launch.py``): peak RSS, the libraries that it has mapped, and libc's heap, which only libc's own
-malloc uses. Output must be that of the first run under libc.
+(``_programs/look_at_exit.py``): peak RSS, the libraries that it has mapped, and libc's heap, which only
+libc's own malloc uses. Output must be that of the first run under libc.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .workloads import Row
 NAME = "programs"
 TIMEOUT_S = 300.0
 _SCRIPTS = Path(__file__).resolve().parent / "_programs"
-_LAUNCH = _SCRIPTS / "launch.py"
+_LOOK = _SCRIPTS / "look_at_exit.py"
 _KEPT_LINES = 5
 # Whoever is given a library must not use libc's malloc. Should it, its heap keeps all that it ever held.
 _TELLTALE = {
@@ -297,7 +297,7 @@ class ProgramSuite:
 
 
 class _Launched:
-    """A program that runs under ``launch.py``, in a folder of its own."""
+    """A program that runs under ``look_at_exit.py``, in a folder of its own."""
 
     def __init__(
         self,
@@ -327,7 +327,7 @@ class _Launched:
                         sys.executable,
                         "-I",
                         "-S",
-                        str(_LAUNCH),
+                        str(_LOOK),
                         str(self._report),
                         str(preload or ""),
                         *command,

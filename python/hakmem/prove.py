@@ -1,9 +1,10 @@
 """Proving on the real program: repeated, interleaved runs of one command under each contestant.
 
 Every process of a run notes which file its malloc comes from (``_programs/served.c``); a run that another
-malloc served counts for nothing. Times and peak RSS come from a small launcher (``_programs/launch.c``): a
-process's ``ru_maxrss`` begins with that of whoever started it, and a Python would hide small programs. The
-peak is that of the largest process of the command; the kernel keeps none of a whole tree.
+malloc served counts for nothing. Times and peak RSS come from a small launcher
+(``_programs/report_usage.c``): a process's ``ru_maxrss`` begins with that of whoever started it, and a Python
+would hide small programs. The peak is that of the largest process of the command; the kernel keeps none of a
+whole tree.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Prover:
 
     def __init__(self, command: Sequence[str]) -> None:
         self.command = list(command)
-        self._launch, self._served = _compiled("launch", False), _compiled("served", True)
+        self._launch, self._served = _compiled("report_usage", False), _compiled("served", True)
         self._timeout_s = _FIRST_TIMEOUT_S
 
     @property

@@ -1,8 +1,8 @@
 """Start one program, look at it when it exits and once more when it is gone, and write what was seen as JSON.
 
 Run by hakmem.program_suite in a small process of its own, so that the peak RSS of who asks is not taken for
-the program's: ``launch.py REPORT PRELOAD COMMAND...``. The program is traced for two stops only: after exec,
-and at its exit, while its memory is still there. Standard streams are the program's.
+the program's: ``look_at_exit.py REPORT PRELOAD COMMAND...``. The program is traced for two stops only: after
+exec, and at its exit, while its memory is still there. Standard streams are the program's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-/* launch REPORT COMMAND...: runs a command and reports wall time, processor time and peak RSS of it and of the
+/* report_usage REPORT COMMAND...: runs a command and reports wall time, processor time and peak RSS of it and of the
  * processes that it waited for. It is small, because a process's peak RSS begins with that of its launcher, and
  * it does not run on the malloc under test: the command's LD_PRELOAD comes in LAUNCH_PRELOAD. */
 #define _GNU_SOURCE
