@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ program.hakmem_id.restype = ctypes.c_char_p
 sys.stdout.write(program.hakmem_id().decode())
 """
 _MAPS_WAIT_S = 0.5
+_LOOK_AGAIN_S = 0.002
 
 
 @dataclass(frozen=True)
@@ -213,8 +214,9 @@ def run(
         deadline = time.monotonic() + _MAPS_WAIT_S
         while mapped is not True and time.monotonic() < deadline and process.poll() is None:
             mapped = is_mapped(process.pid, built.library) or mapped
-            if mapped is not True:
-                time.sleep(0.002)
+            if mapped is not True:  # nothing tells when the loader is done: look again, unless it ends first
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_LOOK_AGAIN_S)
         if mapped is not True and process.poll() is None:
             process.terminate()
             process.wait()

@@ -8,6 +8,7 @@ libc's own malloc uses. Output must be that of the first run under libc.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -35,6 +36,7 @@ TIMEOUT_S = 300.0
 _SCRIPTS = Path(__file__).resolve().parent / "_programs"
 _LOOK = _SCRIPTS / "look_at_exit.py"
 _KEPT_LINES = 5
+_LOOK_AGAIN_S = 0.002
 # Whoever is given a library must not use libc's malloc. Should it, its heap keeps all that it ever held.
 _TELLTALE = {
     "GLIBC_TUNABLES": "glibc.malloc.trim_threshold=1099511627776:glibc.malloc.mmap_threshold=33554432"
@@ -398,10 +400,11 @@ def _load(server: _Launched, folder: Path) -> float:
     place = str(folder / "s")
     try:
         deadline = time.monotonic() + TIMEOUT_S
-        while not _answers(place):
-            if server.process.poll() is not None or time.monotonic() > deadline:
+        while not _answers(place):  # nothing tells when its socket is there: look again, unless it ends first
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.process.wait(_LOOK_AGAIN_S)
+            if server.process.returncode is not None or time.monotonic() > deadline:
                 return 0.0  # its end says why
-            os.sched_yield()
         start = time.perf_counter()
         for command in (
             ["redis-benchmark", "-s", place, *_LOAD],

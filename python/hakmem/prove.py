@@ -192,7 +192,8 @@ def sample(
     try:
         while child.poll() is None and time.monotonic() - start < timeout_s:
             found.append((time.monotonic() - start, _session_kib(child.pid, with_leader)))
-            time.sleep(_SAMPLE_S)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_SAMPLE_S)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
