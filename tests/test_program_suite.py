@@ -118,9 +118,11 @@ def test_output_that_differs_from_libcs_is_refused(tmp_path: Path) -> None:
 
 def test_a_hang_is_ended_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program_suite, "TIMEOUT_S", 0.3)
-    suite = ProgramSuite(tmp_path, [tiny(tmp_path, "import time; time.sleep(600)")])
-    with pytest.raises(ProgramError, match=r"tiny: no end after 0\.3 s"):
-        suite.run(suite.programs[0], bench.libc())
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    program = tiny(tmp_path, "import sys; sys.stdin.read()", feed=str(pipe))
+    with pipe.open("r+b", buffering=0), pytest.raises(ProgramError, match=r"tiny: no end after 0\.3 s"):
+        ProgramSuite(tmp_path, [program]).run(program, bench.libc())
 
 
 def test_a_program_that_cannot_be_started_says_so(tmp_path: Path) -> None:

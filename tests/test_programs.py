@@ -73,7 +73,7 @@ def test_a_crash_names_its_signal_and_last_lines(tmp_path: Path) -> None:
 
 
 def test_a_hang_is_ended_and_said(tmp_path: Path) -> None:
-    program = _python(tmp_path, "import time; time.sleep(600)")
+    program = _python(tmp_path, "import sys; sys.stdin.read()")
     with pytest.raises(ProgramError, match=r"small: no end after 0\.3 s"):
         programs.run(program, timeout_s=0.3)
 
