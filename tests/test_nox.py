@@ -92,7 +92,8 @@ def test_the_example_workflow_runs_jobs_that_are(jobs: dict[str, dict[str, Any]]
     assert set(named) - {"jobs"} <= set(jobs)
     # the same packages as the project's own script
     script = (sources.root() / ".ci" / "run").read_text(encoding="utf-8")
-    for package in re.search(r"apt-get install -y (.+)$", text, re.MULTILINE)[1].split():  # type: ignore[index]
+    (packages,) = re.findall(r"apt-get install -y (.+)$", text, re.MULTILINE)
+    for package in packages.split():
         assert f"missing+=({package})" in script
 
 

@@ -191,7 +191,7 @@ def import_capture(capture: Path | str, path: Path | str) -> Imported:
 def _records(capture: Path, reader: Any) -> Iterator[Record]:
     try:
         yield from reader.get_allocation_records()
-    except (OSError, NotImplementedError) as error:
+    except (OSError, NotImplementedError) as error:  # the latter is memray's word for an aggregated capture
         raise _refused(capture, error) from error
 
 

@@ -104,7 +104,8 @@ class TuneResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON takes it."""
-        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+        found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return found
 
 
 def from_dict(found: Mapping[str, Any]) -> TuneResult:
