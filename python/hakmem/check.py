@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import json
@@ -16,7 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import sources
+from . import process_group, sources
 from .build import Built
 from .errors import HakmemError
 
@@ -106,23 +105,14 @@ def check(built: Built, timeout_s: float = 300.0, fresh: bool = True) -> CheckRe
 def _run(command: list[str], folder: Path, timeout_s: float) -> tuple[int | None, str]:
     """Exit code (None: it lasted too long) and output of a command and all the processes it starts."""
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
+        code = process_group.run(
             command,
+            timeout_s,
             cwd=folder,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
-        try:
-            code: int | None = process.wait(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
         output.seek(0)
         return code, output.read().decode(errors="replace")
 

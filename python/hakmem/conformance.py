@@ -13,7 +13,6 @@ with 1 when anything is red.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import json
 import os
@@ -33,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import build as builds
-from . import glibc_tests
+from . import glibc_tests, process_group
 from .build import Built
 from .errors import HakmemError, UnknownNameError
 
@@ -375,23 +374,9 @@ def run(test: Trial, library: Path | None, witness: Path, folder: Path) -> Run:
     variables |= {"LD_PRELOAD": ":".join([*preloaded, str(witness)]), "HAKMEM_WITNESS": str(seen)}
     start = time.monotonic()
     with (folder / "output").open("wb") as out, (folder / "complaints").open("wb") as complaints:
-        process = subprocess.Popen(
-            test.command,
-            cwd=work,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=complaints,
-            start_new_session=True,
+        code = process_group.run(
+            test.command, test.timeout_s, cwd=work, env=variables, stdout=out, stderr=complaints
         )
-        try:
-            code: int | None = process.wait(timeout=test.timeout_s)
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
     return Run(
         code=code,
         seconds=round(time.monotonic() - start, 2),

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import bench, preload
+from . import bench, preload, process_group
 from . import build as builds
 from .bench import TWIN, Contestant
 from .errors import HakmemError
@@ -94,22 +94,15 @@ class Prover:
         with tempfile.TemporaryDirectory(prefix="hakmem-prove-") as name:
             folder = Path(name)
             with (folder / "out").open("wb") as out, (folder / "err").open("wb") as complaints:
-                child = subprocess.Popen(
+                code = process_group.run(
                     [str(self._launch), str(folder / "report"), *self.command],
+                    self._timeout_s,
                     env=self._environment(who, folder),
-                    stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=complaints,
-                    start_new_session=True,
                 )
-                try:
-                    child.wait(self._timeout_s)
-                except subprocess.TimeoutExpired:
-                    raise ProofError(who, f"no end after {self._timeout_s:.0f} s") from None
-                finally:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(child.pid, signal.SIGKILL)
-                    child.wait()
+            if code is None:
+                raise ProofError(who, f"no end after {self._timeout_s:.0f} s")
             return self._read(who, folder)
 
     def _environment(self, who: Contestant, folder: Path) -> dict[str, str]:
@@ -180,24 +173,13 @@ def sample(
     Without the leader the process that was started itself, a launcher, is left out.
     """
     found: list[tuple[float, int]] = []
-    child = subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    start = time.monotonic()
-    try:
+    quiet = subprocess.DEVNULL
+    with process_group.started(command, env=environment, stdout=quiet, stderr=quiet) as child:
+        start = time.monotonic()
         while child.poll() is None and time.monotonic() - start < timeout_s:
             found.append((time.monotonic() - start, _session_kib(child.pid, with_leader)))
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(_SAMPLE_S)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
     step = -(-len(found) // _MOST_POINTS) if found else 1
     return [max(found[at : at + step], key=lambda one: one[1]) for at in range(0, len(found), step)]
 
