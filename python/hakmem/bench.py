@@ -29,7 +29,7 @@ from . import build as builds
 from . import peers as others
 from . import report as report_page
 from . import workloads as workload_rows
-from .build import Built
+from .build import Built, Progress
 from .errors import HakmemError
 from .peers import Peer
 from .progress import interruptible, shown
@@ -43,8 +43,6 @@ TWIN = "#2"
 _KEPT_LINES = 15
 
 RunId = str
-Progress = Callable[[int, int, str], None]
-"""Called with steps done, steps in all, and a line saying what runs."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ MODULE = "_engine.so"
 WITNESS = "libhakmem_witness.so"
 RECORDER = "libhakmem_recorder.so"
 Progress = Callable[[int, int, str], None]
-"""Called with steps done, steps in all, and a line saying what was done."""
+"""Called with steps done, steps in all (0: unknown), and a line saying what is done."""
 
 _BYTES_PER_VARIANT = 4 << 20
 _BYTES_AT_LEAST = 64 << 20

@@ -35,6 +35,7 @@ from . import build as builds
 from . import glibc_tests, process_group
 from .build import Built
 from .errors import HakmemError, UnknownNameError
+from .glibc_tests import Say
 
 STOCK = "stock"
 SUITES = ("glibc", "cpython", "programs")
@@ -219,9 +220,6 @@ def _difference(got: str, expected: str) -> str:
 
 # ----------------------------------------------------------------------------------------------------
 # The suites
-
-
-Say = Callable[[str], None]
 
 
 def glibc_suite(scratch: Path, say: Say) -> list[Trial]:

@@ -203,7 +203,7 @@ def race(
     who: Sequence[ContainerContestant],
     rounds: int,
     store: Store,
-    progress: bench.Progress | None = None,
+    progress: builds.Progress | None = None,
     min_ms: int = bench.MIN_MS,
 ) -> tuple[list[Result], list[Failure], dict[str, str]]:
     """Race contestants on the loops that they can run: results, failures, and which twin is whose.

@@ -27,7 +27,7 @@ from . import bench, ranking, report, spec, stats, workloads
 from . import build as builds
 from . import check as checks
 from . import programs as real_programs
-from .build import BuildFailure, Built
+from .build import BuildFailure, Built, Progress
 from .errors import HakmemError
 from .outcome import FINALIST, NARROWED, REJECTED, Cell, Outcome, RowOutcome, VariantOutcome
 from .progress import interruptible, shown
@@ -45,9 +45,6 @@ _HOPELESS = 3.0
 _CHECK_TIMEOUT_S = 120.0
 _ROW_TIMEOUT_S = 60.0
 _RESUMED_WITHIN_S = 24 * 3600.0
-
-Progress = Callable[[int, int, str], None]
-"""Called with steps done, steps in all (0: unknown), and what is being done."""
 
 
 # ----------------------------------------------------------------------------------------------------

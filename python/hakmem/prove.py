@@ -26,6 +26,7 @@ from pathlib import Path
 from . import bench, preload, process_group
 from . import build as builds
 from .bench import TWIN, Contestant
+from .build import Progress
 from .errors import HakmemError
 from .programs import CommandRun
 from .store import Failure, Result, Store
@@ -38,8 +39,6 @@ _FIRST_TIMEOUT_S = 3600.0
 _TIMES_LIBC = 20.0
 _SAMPLE_S = 0.01
 _MOST_POINTS = 400
-
-Say = Callable[[int, int, str], None]
 
 
 class ProofError(HakmemError):
@@ -231,7 +230,7 @@ def race(
     store: Store,
     run: str,
     more: Callable[[int], bool],
-    say: Say,
+    say: Progress,
 ) -> tuple[list[Result], dict[str, str]]:
     """Run the command under all contestants in each round, in random order, every run kept at once.
 

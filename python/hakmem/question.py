@@ -10,7 +10,7 @@ import json
 import platform
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from . import bench, prove
 from . import build as builds
 from . import workloads as workload_rows
 from .bench import Contestant
+from .build import Progress
 from .errors import HakmemError, UnknownNameError
 from .replay import content_hash
 from .search import Course, Heat
@@ -29,8 +30,6 @@ from .workloads import Row
 
 SEED = 42
 _ROW_TIMEOUT_S = 120.0
-
-Say = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ class Journal:
 class BenchRacer:
     """Races through `hakmem.bench`, every measurement kept in the store at once; see `search.Racer`."""
 
-    def __init__(self, store: Store, journal: Journal, seed: int, say: Say) -> None:
+    def __init__(self, store: Store, journal: Journal, seed: int, say: Progress) -> None:
         self._store = store
         self._journal = journal
         self._seed = seed

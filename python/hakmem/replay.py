@@ -166,7 +166,7 @@ def race(
     rounds: int,
     store: Store,
     folder: Path,
-    progress: bench.Progress | None = None,
+    progress: builds.Progress | None = None,
 ) -> tuple[Plan, list[Standing], float, list[Failure]]:
     """Replay a process under contestants: its plan, how each stands, the noise floor, and who failed.
 
@@ -231,7 +231,7 @@ def replay(
     process: int | None = None,
     rounds: int = 5,
     peers: Sequence[Contestant] = (),
-    progress: bench.Progress | None = None,
+    progress: builds.Progress | None = None,
 ) -> Replayed:
     """Make a recorded program's calls again under variants, peers, libc and the null allocator.
 

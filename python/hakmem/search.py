@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from . import bench, candidates, ranking, stats
 from .bench import Contestant
-from .build import Built
+from .build import Built, Progress
 from .candidates import Habits, Number
 from .spec import Variant
 from .stats import Cells, Ratio
@@ -32,7 +32,6 @@ _HEAT_ROUNDS = 3
 _BATCH = 4
 _STARTUP = 8
 
-Say = Callable[[int, int, str], None]
 Gate = Callable[[Sequence[Variant]], tuple[dict[str, Built], dict[str, str]]]
 """Builds variants and runs the behaviour suite over each: those that passed, and why the others did not."""
 
@@ -118,7 +117,7 @@ def halve(
     courses: Sequence[Course],
     contestants: Sequence[Contestant],
     limits: Limits,
-    say: Say,
+    say: Progress,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[list[str], list[Entry]]:
     """Race until few are left; their names, the fastest first, and how far each contestant came."""
@@ -243,7 +242,7 @@ def tune_numbers(
     limits: Limits,
     ends: float,
     seed: int,
-    say: Say,
+    say: Progress,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[list[Trial], dict[str, Built]]:
     """Search the numbers of one policy set; the trials in their order, and what was built for them.

@@ -23,11 +23,11 @@ from rich.table import Table
 from . import bench, candidates, handover, prove, report, spec, tune_report
 from . import build as builds
 from .bench import Contestant
-from .build import Built
+from .build import Built, Progress
 from .door import Door
 from .pick import check_out_folder
 from .progress import interruptible, shown
-from .question import SEED, Journal, Question, Say
+from .question import SEED, Journal, Question
 from .spec import Variant
 from .stats import Ratio
 from .tune_steps import Steps
@@ -52,7 +52,7 @@ def tune(
     rounds: int = 10,
     seed: int = SEED,
     again: bool = False,
-    progress: Say | None = None,
+    progress: Progress | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> TuneResult:
     """Search, prove and decide, for exactly one of a trace, a workload row or suite, and a command.

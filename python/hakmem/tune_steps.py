@@ -20,10 +20,10 @@ from . import bench, candidates, class_fit, pick, prove, search, spec, stats, sw
 from . import build as builds
 from . import verdict as verdicts
 from .bench import Contestant
-from .build import Built
+from .build import Built, Progress
 from .candidates import Habits
 from .errors import HakmemError
-from .question import BenchRacer, Journal, Question, Say, rows_of
+from .question import BenchRacer, Journal, Question, rows_of
 from .record import record
 from .replay import ReplayRow, content_hash, make_plan
 from .search import Course, Limits
@@ -108,7 +108,7 @@ class Steps:
         peers: Sequence[Contestant],
         journal: Journal,
         store: Store,
-        say: Say,
+        say: Progress,
         announce: Callable[[str], None],
     ) -> None:
         self.question = question

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from . import bench, handover, preload, prove, stats
 from . import verdict as verdicts
+from .build import Progress
 from .door import Door
 from .errors import HakmemError
 from .handover import Handover
@@ -83,7 +84,7 @@ def verify(
     command: Sequence[str] | None = None,
     *,
     rounds: int = 7,
-    say: prove.Say = lambda _done, _all, _text: None,
+    say: Progress = lambda _done, _all, _text: None,
 ) -> Verified:
     """Run a command on libc, libc again and the folder's library, in turn and ``rounds`` times each.
 
@@ -100,7 +101,7 @@ def verify(
     return _raced(opened, words, rounds, say)
 
 
-def _raced(opened: Handover, command: list[str], rounds: int, say: prove.Say) -> Verified:
+def _raced(opened: Handover, command: list[str], rounds: int, say: Progress) -> Verified:
     ours = bench.contestant(opened.built)
     contestants = [bench.libc(), replace(bench.libc(), name=LIBC_AGAIN), ours]
     with (
