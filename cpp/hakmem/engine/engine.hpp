@@ -245,7 +245,7 @@ class Engine {
     if (block == nullptr) [[unlikely]] return refill_and_pop(n);
     if constexpr (kGuarded) {
       mark_live(block);
-    } else {
+    } else if (!__builtin_constant_p(n)) {  // in line, where n is a constant, the block goes wherever its user wants it
       base::to_be_returned(block);
     }
     heap->probe.on(Event::kMallocFrontHit, c);
