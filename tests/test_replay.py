@@ -118,6 +118,33 @@ def test_the_blocks_are_touched(tmp_path: Path) -> None:
     assert found["peak_rss_kib"] > 64 << 10
 
 
+@pytest.mark.parametrize("thread", [0, 1])
+def test_the_mean_tells_what_is_held_throughout_from_what_is_held_briefly(
+    tmp_path: Path, thread: int
+) -> None:
+    def pairs(count: int) -> list[Row]:
+        return [(MALLOC, thread, 0, 64, 0, 0), (FREE, thread, 0, 0, 1, 0)] * count
+
+    def freed(after: int) -> list[Row]:
+        return [(FREE, thread, 0, 0, age, 0) for age in range(after + 1, after + 1 + blocks)]
+
+    blocks = 4000  # 16 MiB: every other page is touched
+    made: list[Row] = [(MALLOC, thread, 0, 8192, 0, 0)] * blocks
+    other: list[Row] = [(MALLOC, 0, 0, 64, 0, 0)]  # first and last, so that it keeps a seat of its own
+    seen = {}
+    for name, rows in (
+        ("briefly", [*other, *pairs(20_000), *made, *freed(0), *pairs(20_000), *other]),
+        ("throughout", [*other, *made, *pairs(40_000), *freed(40_000), *other]),
+    ):
+        (tmp_path / name).mkdir()
+        found = answer(tmp_path / name, Trace(write(tmp_path / name / "t", rows)))
+        assert found["ops"] == len(rows) and found["threads"] == thread + 1
+        peak, mean = (found[key] - found["harness_kib"] for key in ("peak_rss_kib", "mean_rss_kib"))
+        assert 16 << 10 < peak < 24 << 10 and 0 < mean <= peak
+        seen[name] = mean / peak
+    assert seen["briefly"] < 0.4 and seen["throughout"] > 0.8
+
+
 def test_what_is_refused_ends_the_replay_in_one_line(tmp_path: Path) -> None:
     opened = Trace(write(tmp_path / "t", [(MALLOC, 0, 0, 1 << 60, 0, 0)]))
     done = played(tmp_path, opened)
@@ -188,6 +215,7 @@ def test_a_recorded_program_is_raced_with_the_counts_of_its_trace(tmp_path: Path
     assert {item["rounds"] for item in who.values()} == {2}
     assert who["unified"]["ratio"]["low"] <= who["unified"]["ratio"]["value"] and who["libc"]["ratio"] is None
     assert who["libc"]["peak_rss_kib"] > who["null"]["peak_rss_kib"]
+    assert all(0 < item["mean_rss_kib"] <= item["peak_rss_kib"] for item in who.values())
     table = hakmem("replay", str(path), "unified", "--rounds", "1").stdout
     assert "noise: " in table and "unified" in table
 

@@ -100,6 +100,22 @@ def test_export_names_a_bad_suffix_a_bad_folder_and_a_missing_package(
         store.export(tmp_path / "rows.parquet")
 
 
+def test_a_store_from_before_the_means_opens_and_takes_new_rows(tmp_path: Path) -> None:
+    path = tmp_path / "older"
+    with Store(path) as store:
+        store.add(result())
+    older = sqlite3.connect(path)
+    older.execute("ALTER TABLE rows DROP COLUMN mean_rss_kib")
+    older.execute("PRAGMA user_version = 1")
+    older.commit()
+    older.close()
+    with Store(path) as store:
+        store.add(replace(result(), round=1, mean_rss_kib=700))
+        assert [row.mean_rss_kib for row in store.results()] == [None, 700]
+    with Store(path) as again:
+        assert again.query("PRAGMA user_version") == [{"user_version": 2}]
+
+
 def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("not a database, but long enough to be read as one" * 10, encoding="utf-8")
     with pytest.raises(HakmemError, match="expected a file of results"):
@@ -107,5 +123,5 @@ def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
     newer = sqlite3.connect(tmp_path / "newer")
     newer.execute("PRAGMA user_version = 99")
     newer.close()
-    with pytest.raises(HakmemError, match="expected results of version 1, got version 99"):
+    with pytest.raises(HakmemError, match="expected results of version 2, got version 99"):
         Store(tmp_path / "newer")

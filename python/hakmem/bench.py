@@ -408,6 +408,7 @@ def result(run: RunId, index: int, who: Contestant, row: Row, seed: int, answer:
         rss_end_kib=answer["rss_end_kib"],
         harness_kib=answer["harness_kib"],
         served_share=answer["served_share"],
+        mean_rss_kib=answer.get("mean_rss_kib"),
     )
 
 

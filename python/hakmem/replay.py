@@ -66,6 +66,11 @@ class ReplayRow(Row):
         """Nothing is drawn."""
         return False
 
+    @property
+    def has_mean_rss(self) -> bool:
+        """It is looked at evenly over the calls."""
+        return True
+
     def arguments(self, seed: int | None = None) -> list[str]:
         """The runner's arguments for this row."""
         del seed
@@ -76,7 +81,8 @@ class ReplayRow(Row):
 class Standing:
     """One contestant's replay: medians over the rounds, and the paired ratio of its time to libc's.
 
-    ``peak_rss_kib`` is less what the loop itself holds.
+    ``peak_rss_kib`` and ``mean_rss_kib``, the mean over the calls (None: not looked at), are
+    less what the loop itself holds.
     """
 
     name: str
@@ -88,6 +94,7 @@ class Standing:
     ratio: Ratio | None
     peak_rss_kib: float
     calls: int
+    mean_rss_kib: float | None = None
 
 
 def seats_of(trace: Trace, process: Process, events: int | None = None) -> list[int]:
@@ -192,6 +199,7 @@ def race(
 
 def _standing(found: stats.Cells, who: Contestant, label: str) -> Standing:
     cell: Sequence[Result] = found[who.name, label]
+    means = [max(0, one.mean_rss_kib - one.harness_kib) for one in cell if one.mean_rss_kib is not None]
     return Standing(
         who.name,
         who.kind,
@@ -202,6 +210,7 @@ def _standing(found: stats.Cells, who: Contestant, label: str) -> Standing:
         stats.ratio(found, who.name, "libc", label) if who.name != "libc" else None,
         stats.median([max(0, one.peak_rss_kib - one.harness_kib) for one in cell]),
         cell[-1].ops,
+        stats.median(means) if means else None,
     )
 
 
@@ -308,7 +317,7 @@ def _print(console: Console, found: Replayed) -> None:
     which = f"process {found.process.number} {found.process.program}"
     console.print(f"{which}: {calls}; {found.threads} threads", markup=False)
     table = Table("contestant", box=None, header_style="bold")
-    for title in ("seconds", "ns a call", "time to libc's", "peak MiB", "to libc's"):
+    for title in ("seconds", "ns a call", "time to libc's", "peak MiB", "to libc's", "mean MiB"):
         table.add_column(title, justify="right")
     base = next((item.peak_rss_kib for item in found.standings if item.name == "libc"), 0.0)
     for item in found.standings:
@@ -320,6 +329,7 @@ def _print(console: Console, found: Replayed) -> None:
             f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" if ratio else "",
             f"{item.peak_rss_kib / 1024:.1f}",
             f"{item.peak_rss_kib / base:.2f}" if base and item.name != "libc" else "",
+            f"{item.mean_rss_kib / 1024:.1f}" if item.mean_rss_kib is not None else "",
         )
     console.print(table)
     console.print(f"noise: the same allocator under two names differs by up to {found.noise_floor:.1%}")

@@ -25,7 +25,7 @@ class Result:
     Times are ns, memory is KiB. ``params`` and ``histogram`` (bytes, upper bound, to requests) are JSON.
     ``instructions_per_op`` and ``syscalls_in_loop`` come from runs of their own and are None where nobody
     counted; ``counter`` says what counted the instructions. ``served_share`` is the share of sampled blocks
-    that the contestant said were its own.
+    that the contestant said were its own. ``mean_rss_kib`` is over a replay's calls, None of what else ran.
     """
 
     run: str
@@ -59,6 +59,7 @@ class Result:
     rss_end_kib: int
     harness_kib: int
     served_share: float
+    mean_rss_kib: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ _TYPES = {
     "float": "REAL NOT NULL",
     "float | None": "REAL",
 }
-_VERSION = 1
+_VERSION = 2
+_BEFORE_MEANS = 1
 _COLUMNS = [field.name for field in fields(Result)]
 
 
@@ -117,7 +119,7 @@ class Store:
             self._db = sqlite3.connect(path, timeout=60)
             self._db.row_factory = sqlite3.Row
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
+            if version not in (0, _BEFORE_MEANS, _VERSION):
                 raise HakmemError(f"{path}: expected results of version {_VERSION}, got version {version}")
             with self._db:
                 self._db.execute(
@@ -125,6 +127,7 @@ class Store:
                     "(id TEXT PRIMARY KEY, key TEXT NOT NULL, started REAL NOT NULL, plan TEXT NOT NULL)"
                 )
                 self._db.execute(_table("rows", Result, "run, variant, label, round"))
+                self._add_means()
                 self._db.execute(_table("failures", Failure, "run, variant"))
                 self._db.execute(_table("entrants", Entrant, "run, variant"))
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
@@ -132,6 +135,12 @@ class Store:
             raise HakmemError(
                 f"{path}: expected a file of results that can be written, got: {error}"
             ) from error
+
+    def _add_means(self) -> None:
+        """Give the rows of an older file the column that they lack; another process may be about it too."""
+        self._db.execute("BEGIN IMMEDIATE")
+        if "mean_rss_kib" not in {row["name"] for row in self._db.execute("PRAGMA table_info(rows)")}:
+            self._db.execute("ALTER TABLE rows ADD COLUMN mean_rss_kib INTEGER")
 
     def __enter__(self) -> Store:
         return self

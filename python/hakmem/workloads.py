@@ -33,6 +33,11 @@ class Row:
         """Whether the workload draws anything at random."""
         return self.workload not in _WITHOUT_SEED
 
+    @property
+    def has_mean_rss(self) -> bool:
+        """Whether its resident set is looked at while it runs."""
+        return False
+
     def arguments(self, seed: int | None = None) -> list[str]:
         """The runner's arguments for this row."""
         params = dict(self.params)

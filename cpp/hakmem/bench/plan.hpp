@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -55,16 +57,29 @@ class Plan {
 
   const PlanHeader& header() const noexcept { return header_; }
 
+  std::uint64_t words(std::uint64_t window, std::uint64_t seat) const noexcept {
+    return bytes(window, seat) / sizeof(std::uint32_t);
+  }
   // Words of a seat in its fullest window.
   std::size_t most_words(std::uint64_t seat) const noexcept {
     std::uint64_t most = 0;
-    for (std::uint64_t w = 0; w < header_.windows; ++w) most = std::max(most, bytes(w, seat));
-    return most / sizeof(std::uint32_t);
+    for (std::uint64_t w = 0; w < header_.windows; ++w) most = std::max(most, words(w, seat));
+    return most;
+  }
+  std::uint64_t calls() const noexcept { return std::accumulate(header_.calls, std::end(header_.calls), std::uint64_t{0}); }
+  std::uint64_t calls_in(std::uint64_t window) const noexcept { return std::min(kWindow, calls() - window * kWindow); }
+  // The seat with the most to do in a window: the others wait for it at the window's end.
+  std::uint64_t busiest(std::uint64_t window) const noexcept {
+    std::uint64_t found = 0;
+    for (std::uint64_t seat = 1; seat < header_.seats; ++seat) {
+      if (words(window, seat) > words(window, found)) found = seat;
+    }
+    return found;
   }
   // Reads a seat's words of a window; returns how many.
   std::size_t read_window(std::uint64_t window, std::uint64_t seat, std::uint32_t* to) const {
     read(to, bytes(window, seat), offsets_[window * header_.seats + seat]);
-    return bytes(window, seat) / sizeof(std::uint32_t);
+    return words(window, seat);
   }
 
  private:

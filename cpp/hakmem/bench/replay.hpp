@@ -2,6 +2,8 @@
 // last byte are written when it is made or resized. Between windows the threads wait for each other, so none is ahead by more
 // than a window; within one, a thread waits for a block that another one has yet to make. What is live at the end stays so.
 // What the loop itself needs is read from the file a window at a time, into memory that is not the allocator's.
+// The resident set is looked at kLooks times, evenly over the calls, by the seat that has the most to do in that window. It is
+// what the others wait for at the window's end, so its time for looking is everybody's, and is taken off the measured time.
 #pragma once
 
 #include <pthread.h>
@@ -16,11 +18,13 @@
 #include <hakmem/bench/null_allocator.hpp>
 #include <hakmem/bench/parameters.hpp>
 #include <hakmem/bench/plan.hpp>
+#include <hakmem/bench/resident_set.hpp>
 #include <hakmem/bench/run.hpp>
 
 namespace hakmem::bench {
 
 inline constexpr WorkloadInfo kReplay{"replay", "call", "a recorded program's calls", {}};
+inline constexpr std::uint64_t kLooks = 64;
 inline constexpr const char* kCallNames[kCalls] = {"mallocs", "callocs", "aligned", "reallocs", "frees"};
 
 template <concepts::Allocator A>
@@ -33,6 +37,7 @@ class Replay {
       seats_[i].number = i;
       seats_[i].words = MappedArray<std::uint32_t>(plan.most_words(i));
     }
+    place_looks();
     pthread_barrier_init(&barrier_, nullptr, static_cast<unsigned>(seats_.size()));
   }
   Replay(const Replay&) = delete;
@@ -49,9 +54,15 @@ class Replay {
     run_.finished_pass();
     for (std::size_t i = 1; i < seats_.size(); ++i) pthread_join(seats_[i].thread, nullptr);
     run_.threads = seats_.size();
+    std::uint64_t looks = 0, seen_kib = 0;
     for (const Seat& seat : seats_) {
+      looks += seat.looks;
+      seen_kib += seat.seen_kib;
+      run_.most_rss_kib = std::max(run_.most_rss_kib, seat.most_kib);
+      run_.ns -= std::min(run_.ns, seat.looking_ns);
       for (unsigned i = 0; i < kCalls; ++i) run_.ops += seat.calls[i];
     }
+    run_.mean_rss_kib = seen_kib / std::max(looks, std::uint64_t{1});
     for (unsigned i = 0; i < kCalls; ++i) {
       std::uint64_t count = 0;
       for (const Seat& seat : seats_) count += seat.calls[i];
@@ -67,6 +78,13 @@ class Replay {
     pthread_t thread;
     MappedArray<std::uint32_t> words;
     std::array<std::uint64_t, kCalls> calls{};
+    std::uint64_t looks = 0, seen_kib = 0, most_kib = 0, looking_ns = 0;
+  };
+
+  struct Look {
+    std::uint64_t window = ~std::uint64_t{0};
+    std::uint64_t seat = 0;
+    std::uint64_t word = 0;  // where the seat is in that window
   };
 
   static void* enter(void* argument) {
@@ -80,13 +98,41 @@ class Replay {
     if (seats_.size() > 1) pthread_barrier_wait(&barrier_);
   }
 
+  // In the middles of as many equal parts of the calls; one more that never comes ends them.
+  void place_looks() noexcept {
+    for (std::uint64_t i = 0; i < kLooks && plan_.calls(); ++i) {
+      const std::uint64_t call = (2 * i + 1) * plan_.calls() / (2 * kLooks);
+      const std::uint64_t window = call / kWindow, seat = plan_.busiest(window);
+      looks_[i] = {window, seat, call % kWindow * plan_.words(window, seat) / plan_.calls_in(window)};
+    }
+  }
+
   void play(Seat& seat) {
+    const Look* next = looks_.data();
     for (std::uint64_t window = 0; window < plan_.header().windows; ++window) {
       const std::uint32_t* at = seat.words.begin();
       const std::uint32_t* const end = at + plan_.read_window(window, seat.number, seat.words.begin());
-      while (at != end) at = call(seat, at);
+      for (;;) {
+        const bool looks = next->window == window && next->seat == seat.number;
+        const std::uint32_t* const mark = looks ? seat.words.begin() + next->word : end;
+        while (at < mark) at = call(seat, at);
+        if (!looks) break;
+        look(seat);
+        ++next;
+      }
+      while (next->window == window) ++next;  // another seat's
       wait();
     }
+  }
+
+  void look(Seat& seat) noexcept {
+    const std::uint64_t begun = now_ns();
+    if (const std::uint64_t kib = resident_.kib()) {
+      ++seat.looks;
+      seat.seen_kib += kib;
+      seat.most_kib = std::max(seat.most_kib, kib);
+    }
+    seat.looking_ns += now_ns() - begun;
   }
 
   const std::uint32_t* call(Seat& seat, const std::uint32_t* at) noexcept {
@@ -153,6 +199,8 @@ class Replay {
   const A& a_;
   const Plan& plan_;
   Run& run_;
+  ResidentSet resident_;
+  std::array<Look, kLooks + 1> looks_;
   MappedArray<void*> slots_;
   std::vector<Seat> seats_;
   pthread_barrier_t barrier_;

@@ -58,6 +58,7 @@ inline void add_measurement(Json& json, const Run& run, std::uint64_t peak_kib, 
       .number("rss_end_kib", end_kib)
       .number("harness_kib", std::uint64_t{mapped_bytes >> 10})
       .raw("histogram", histogram_json(run.histogram));
+  if (run.mean_rss_kib) json.number("mean_rss_kib", run.mean_rss_kib);
   for (const auto& [name, value] : run.extra) json.number(name, value);
 }
 

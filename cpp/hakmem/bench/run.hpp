@@ -81,6 +81,8 @@ class Run {
   std::uint64_t threads = 1;
   std::uint64_t sampled = 0;
   std::uint64_t owned = 0;
+  std::uint64_t mean_rss_kib = 0;  // over the passes; 0: nobody looked
+  std::uint64_t most_rss_kib = 0;  // of those looks
   long minor_faults = 0;
   long major_faults = 0;
   Histogram histogram;
