@@ -7,17 +7,23 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
 
 from hakmem import build, candidates, search
 from hakmem.bench import Contestant
 from hakmem.build import Built
 from hakmem.candidates import Habits
+from hakmem.replay import ReplayRow
 from hakmem.search import Course, Heat, Limits
 from hakmem.spec import Variant
 from hakmem.workloads import Row
 from synthetic import BLANK
 
 COURSES = [Course(name, (Row("it", "app"),)) for name in ("short", "half", "whole")]
+REPLAY = Course("replay", (ReplayRow("it", "replay"),))
 NEVER = 1e18
 
 
@@ -30,6 +36,7 @@ class Invented:
     crashes: tuple[str, ...] = ()
     noise: float = 0.01
     asked: dict[str, list[str]] = field(default_factory=dict)
+    mean: Callable[[str], float] = lambda _: 1.0
 
     def race(self, name: str, course: Course, rounds: int, contestants: Sequence[Contestant]) -> Heat:
         self.asked[name] = [who.name for who in contestants]
@@ -50,9 +57,15 @@ class Invented:
                         round=index,
                         ns_per_op=1e6 * own * draw.lognormvariate(0, self.noise),
                         peak_rss_kib=int(100_000 * heavy),
+                        mean_rss_kib=self._mean(course, who.name),
                     )
                 )
         return heat
+
+    def _mean(self, course: Course, name: str) -> int | None:
+        if not course.has_mean_rss:
+            return None
+        return int(80_000 * (1.0 if name.startswith("libc") else self.mean(name)))
 
 
 def quiet(*_: object) -> None:
@@ -129,8 +142,11 @@ def _refill(item: Variant) -> int:
     return item.policies["front"].integer("refill")
 
 
-def searched(seed: int) -> tuple[list[search.Trial], Invented]:
-    """Numbers whose optimum is refill = 8 for time, with memory that grows with the SuperSlab."""
+def searched(seed: int, course: Course = COURSES[-1]) -> tuple[list[search.Trial], Invented]:
+    """Numbers whose optimum is refill = 8 for time, with memory that grows with the SuperSlab.
+
+    Over time they hold the less the larger the refill.
+    """
     base = build.variant("unified")
     built = Built(base, "0" * 16, Path("/none"))
     items = {base.name: base}
@@ -145,10 +161,10 @@ def searched(seed: int) -> tuple[list[search.Trial], Invented]:
     def memory(name: str) -> float:
         return 1.0 + items[name].policies["pages"].integer("superslab_kib") / 4096
 
-    racer = Invented(time, memory)
+    racer = Invented(time, memory, mean=lambda name: 1.0 + 1.0 / _refill(items[name]))
     habits = Habits(threads=1, cross_thread=False, largest=1000)
     trials, libraries = search.tune_numbers(
-        racer, COURSES[-1], base, built, habits, keep, limits(), NEVER, seed, quiet
+        racer, course, base, built, habits, keep, limits(), NEVER, seed, quiet
     )
     assert set(libraries) >= {one.name for one in trials if one.time}
     return trials, racer
@@ -162,6 +178,29 @@ def test_the_numbers_begin_with_the_sets_own_and_get_better() -> None:
     assert chosen[best[0]].numbers["front.refill"] == 8
     assert all(who[0] == "libc" and 1 < len(who) <= 5 for who in racer.asked.values())
     assert all(one.memory.value <= 1.5 for name in best[:-1] if (one := chosen[name]).memory)
+
+
+def test_memory_over_time_is_an_objective_of_its_own_where_it_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[list[float]] = []
+    real = optuna.study.Study.tell
+
+    def listen(self: optuna.study.Study, trial: Any, values: Any = None, **more: Any) -> Any:
+        told.extend([values] if values else [])
+        return real(self, trial, values, **more)
+
+    monkeypatch.setattr(optuna.study.Study, "tell", listen)
+    trials, _ = searched(seed=1, course=REPLAY)
+    measured = [one for one in trials if one.time]
+    assert len(told) == len(measured) > 8
+    for one, values in zip(measured, told, strict=True):
+        assert one.time and one.memory and one.mean_memory
+        assert values == [one.time.value, one.memory.value, one.mean_memory.value]
+        assert one.mean_memory.value == pytest.approx(1.0 + 1.0 / one.numbers["front.refill"], abs=1e-3)
+    told.clear()
+    trials, _ = searched(seed=1)
+    assert {len(values) for values in told} == {2} and all(one.mean_memory is None for one in trials)
 
 
 def test_a_trial_that_is_not_green_is_never_timed() -> None:

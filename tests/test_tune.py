@@ -95,6 +95,12 @@ def test_a_trace_is_tuned_proved_and_opened_again(trace: Path, monkeypatch: pyte
     assert {"libc", "libc#2", "unified", "sll"} <= by_program
     by_replay = {one["name"]: one for one in found["standings"] if one["by"] == "replay"}
     assert by_replay["unified"]["rounds"] == 3 and by_replay["null"]["seconds"] > 0
+    assert all(0 < one["mean_kib"] <= one["peak_kib"] for one in by_replay.values())
+    assert by_replay["unified"]["mean_memory"] and by_replay["libc"]["mean_memory"] is None
+    assert all(one["mean_kib"] is None for one in found["standings"] if one["by"] == "program")
+    assert all(
+        one["mean_memory"] for one in found["entries"] + [one for one in found["trials"] if one["time"]]
+    )
     assert {one["name"] for one in found["entries"]} == {"unified", "sll"}
     assert found["curves"][0]["name"] == "libc" and found["curves"][0]["points"]
 

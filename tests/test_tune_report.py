@@ -20,6 +20,7 @@ from written_trace import write
 
 FAST = Ratio(0.8, 0.78, 0.83)
 HEAVY = Ratio(1.1, 1.09, 1.12)
+LONG = Ratio(1.27, 1.26, 1.28)
 
 
 def standing(name: str, by: str, kind: str = "variant") -> Standing:
@@ -38,6 +39,8 @@ def standing(name: str, by: str, kind: str = "variant") -> Standing:
         found,
         None if stock else HEAVY,
         5e4,
+        mean_memory=None if stock or by == PROGRAM else LONG,
+        mean_kib=None if by == PROGRAM else 4e4,
     )
 
 
@@ -61,7 +64,15 @@ def result(tmp_path: Path) -> TuneResult:
             Entry("sll", "its first 16th", 3, Ratio(0.9, 0.9, 0.9), HEAVY, "1.20 times the time of it"),
         ),
         trials=(
-            Trial("unified__abc", "unified", {"front.refill": 8, "front.capacity": [2, 2]}, FAST, HEAVY, ""),
+            Trial(
+                "unified__abc",
+                "unified",
+                {"front.refill": 8, "front.capacity": [2, 2]},
+                FAST,
+                HEAVY,
+                "",
+                LONG,
+            ),
             Trial("unified__def", "unified", {"front.refill": 4}, None, None, "behaviour suite: no"),
         ),
         parts=(Part("owner", "mask", "page_tag", Ratio(1.05, 1.02, 1.08), HEAVY),),
@@ -103,6 +114,8 @@ def test_the_page_is_whole_and_loads_nothing(result: TuneResult) -> None:
         "behaviour suite: no",
         "front.capacity = [2, 2]",
         "a processor x2",
+        "1.270 (1.260 to 1.280)",
+        '<span title="1.270 (1.260 to 1.280)">1.27</span>',
     ):
         assert text in page, text
     assert page.count("<td") > 9 * len(result.results)

@@ -4,7 +4,8 @@ A race is interleaved rounds of fresh processes with libc twice in each (what th
 In the racing stage the courses grow (prefixes of a trace, or longer loops); a contestant is out when its
 interval to the leader of its kind excludes it by more than the noise, when its peak RSS on the whole breaks
 the budget, or when its place is beyond the half that goes on. In the numbers stage a trial is one set of
-numbers, raced in a heat with libc and other trials; time and peak RSS relative to libc's are the objectives.
+numbers, raced in a heat with libc and other trials; time, peak RSS and (of a replay) mean RSS, relative to
+libc's, are the objectives.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .candidates import Habits, Number
 from .spec import Variant
 from .stats import Cells, Ratio
 from .store import Result
-from .verdict import LIBC, LIBC_AGAIN, memory_cells, over_budget
+from .verdict import LIBC, LIBC_AGAIN, mean_memory_cells, memory_cells, over_budget
 from .workloads import Row
 
 GATE_KIB = 2048
@@ -43,6 +44,11 @@ class Course:
     name: str
     rows: tuple[Row, ...]
     min_ms: int = bench.MIN_MS
+
+    @property
+    def has_mean_rss(self) -> bool:
+        """Whether every row gives memory over time."""
+        return all(row.has_mean_rss for row in self.rows)
 
 
 @dataclass
@@ -65,7 +71,8 @@ class Racer(Protocol):
 class Entry:
     """How far a contestant came in the racing stage; ``reason`` is empty for those that came through.
 
-    ``time`` and ``memory`` are its ratios to libc's on the last course that it ran (None: on none).
+    ``time``, ``memory`` (peak RSS) and ``mean_memory`` (mean RSS) are its ratios to libc's on the last course
+    that it ran (None: on none, or not measured there).
     """
 
     name: str
@@ -74,6 +81,7 @@ class Entry:
     time: Ratio | None
     memory: Ratio | None
     reason: str
+    mean_memory: Ratio | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,7 @@ class Trial:
     time: Ratio | None
     memory: Ratio | None
     reason: str
+    mean_memory: Ratio | None = None
 
 
 @dataclass(frozen=True)
@@ -172,22 +181,23 @@ def _labels(cells: Cells) -> list[str]:
     return list(dict.fromkeys(label for name, label in cells if name == LIBC))
 
 
-def ratios(results: Sequence[Result], name: str) -> tuple[Ratio | None, Ratio | None]:
-    """Time and peak RSS of a contestant to libc's, over the rows that both ran."""
-    cells, memory = stats.cells(results), memory_cells(results)
+def ratios(results: Sequence[Result], name: str) -> tuple[Ratio | None, Ratio | None, Ratio | None]:
+    """Time, peak RSS and mean RSS of a contestant to libc's, over the rows that both ran."""
+    cells = stats.cells(results)
     labels = [label for label in _labels(cells) if (name, label) in cells]
     if not labels:
-        return None, None
+        return None, None, None
     return (
         stats.geometric_mean(cells, name, LIBC, labels),
-        stats.geometric_mean(memory, name, LIBC, labels),
+        stats.geometric_mean(memory_cells(results), name, LIBC, labels),
+        stats.geometric_mean(mean_memory_cells(results), name, LIBC, labels),
     )
 
 
 def _entry(name: str, course: Course, results: Sequence[Result], reason: str) -> Entry:
-    found, heavy = ratios(results, name)
+    found, heavy, mean = ratios(results, name)
     rounds = len({one.round for one in results if one.variant == name})
-    return Entry(name, course.name, rounds, found, heavy, reason)
+    return Entry(name, course.name, rounds, found, heavy, reason, mean)
 
 
 def _by_time(results: Sequence[Result], names: Sequence[str]) -> list[str]:
@@ -257,7 +267,8 @@ def tune_numbers(
     if not tuned:
         return [], {}
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP)
-    study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
+    objectives = 3 if course.has_mean_rss else 2
+    study = optuna.create_study(directions=["minimize"] * objectives, sampler=sampler)
     own = {number.key: number.current for number in tuned}
     study.enqueue_trial(own)
     if habits.fitted and "classes" in own:
@@ -281,14 +292,16 @@ def tune_numbers(
         for trial, item, one in zip(asked, items, chosen, strict=True):
             name = item.name if item else base.name
             reason = "these numbers do not go together" if item is None else problems.get(name, "")
-            found, heavy = (None, None) if reason else ratios(heat.results, name)
+            measured = (None, None, None) if reason else ratios(heat.results, name)
             reason = reason or heat.failures.get(name, "")
-            if found and heavy:
-                study.tell(trial, [found.value, heavy.value])
+            values = [one.value for one in measured[:objectives] if one]
+            if len(values) == objectives:
+                study.tell(trial, values)
             else:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
                 reason = reason or "it was not measured"
-            trials.append(Trial(name, base.name, _shown(one, item), found, heavy, reason))
+            found, heavy, mean = measured
+            trials.append(Trial(name, base.name, _shown(one, item), found, heavy, reason, mean))
         longest = max(longest, clock() - begun)
         fresh = {item.name for item in items if item} - seen
         seen |= fresh

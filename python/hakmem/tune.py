@@ -163,10 +163,11 @@ def cli_tune(
 def print_result(console: Console, found: TuneResult) -> None:
     """The deciding races and the verdict in the terminal."""
     table = Table(box=None, header_style="bold")
-    for title in ("contestant", "by", "time to libc's", "cpu", "peak RSS", "what"):
+    for title in ("contestant", "by", "time to libc's", "cpu", "peak RSS", "mean RSS", "what"):
         table.add_column(title, no_wrap=title != "what")
     for one in found.rows():
         cells = [one.name, one.by, report.ratio_text(one.time), _short(one.cpu), _short(one.memory)]
+        cells.append(_short(one.mean_memory))
         style = "bold green" if one.name == found.verdict.name else ""
         what = _LONG_LIST.sub("[...]", one.what)  # the page has it
         table.add_row(*map(escape, [*cells, "; ".join(filter(None, (what, one.remark)))]), style=style)

@@ -251,7 +251,7 @@ def _section(title: str, text: str, inner: str) -> str:
 def _standings_table(found: TuneResult) -> str:
     head = [("contestant", ""), ("by", ""), ("kind", ""), ("runs", "n"), ("median, s", "n"), ("spread", "n")]
     head += [("time to libc's", "n"), ("cpu, s", "n"), ("cpu to libc's", "n"), ("peak MiB", "n")]
-    head += [("peak to libc's", "n"), ("what", "w")]
+    head += [("peak to libc's", "n"), ("mean MiB", "n"), ("mean to libc's", "n"), ("what", "w")]
     rows = [
         (
             "winner" if one.name == found.verdict.name else "",
@@ -267,6 +267,8 @@ def _standings_table(found: TuneResult) -> str:
                 ratio_text(one.cpu),
                 f"{one.peak_kib / 1024:.1f}",
                 ratio_text(one.memory),
+                f"{one.mean_kib / 1024:.1f}" if one.mean_kib is not None else "",
+                ratio_text(one.mean_memory),
                 html.escape(one.remark) + _folded("policies", one.what),
             ],
         )
@@ -278,8 +280,11 @@ def _standings_table(found: TuneResult) -> str:
 
 def _peak_text(found: TuneResult) -> str:
     if any(one.by == PROGRAM for one in found.standings):
-        return "A program's peak RSS is its largest process's; a replay's is less what the replay holds."
-    return "Peak RSS is less what the loop itself holds."
+        return (
+            "A program's peak RSS is its largest process's; a replay's is less what the replay holds, "
+            "and so is its mean, which is over its calls."
+        )
+    return "Peak RSS is less what the loop itself holds, and so is a replay's mean, which is over its calls."
 
 
 def _parts_table(found: TuneResult) -> str:
@@ -304,7 +309,7 @@ def _parts_table(found: TuneResult) -> str:
 
 def _entries_table(found: TuneResult) -> str:
     head = [("contestant", ""), ("raced on", ""), ("rounds", "n"), ("time to libc's", "n")]
-    head += [("peak to libc's", "n"), ("out because", "w")]
+    head += [("peak to libc's", "n"), ("mean to libc's", "n"), ("out because", "w")]
     rows = [
         (
             "",
@@ -314,6 +319,7 @@ def _entries_table(found: TuneResult) -> str:
                 str(one.rounds or ""),
                 ratio_text(one.time),
                 titled(one.memory),
+                titled(one.mean_memory),
                 html.escape(one.reason),
             ],
         )
@@ -326,7 +332,7 @@ def _trials_table(found: TuneResult) -> str:
     if not found.trials:
         return ""
     head = [("trial", "n"), ("name", ""), ("of", ""), ("time to libc's", "n"), ("peak to libc's", "n")]
-    head += [("numbers", "w")]
+    head += [("mean to libc's", "n"), ("numbers", "w")]
     rows = [
         (
             "",
@@ -336,6 +342,7 @@ def _trials_table(found: TuneResult) -> str:
                 _code(one.base),
                 ratio_text(one.time),
                 titled(one.memory),
+                titled(one.mean_memory),
                 html.escape(one.reason) + _folded("numbers", _numbers(one)),
             ],
         )

@@ -281,6 +281,7 @@ class Steps:
         """How each contestant stands in a deciding race, the fastest first."""
         cells = stats.cells(results)
         memory = verdicts.memory_cells(results)
+        mean = verdicts.mean_memory_cells(results)
         cpu = verdicts.processor_cells(results)
         labels = list(dict.fromkeys(label for name, label in cells if name == LIBC))
         kinds = {who.name: who.kind for who in contestants}
@@ -288,6 +289,7 @@ class Steps:
         for name in dict.fromkeys(name for name, _ in cells):
             own = [cells[name, label] for label in labels if (name, label) in cells]
             used = [one.ns_per_op for label in labels for one in cpu.get((name, label), ())]
+            means = [mean[name, label] for label in labels if (name, label) in mean]
             stock = name == LIBC
             found.append(
                 Standing(
@@ -309,6 +311,10 @@ class Steps:
                         default=0.0,
                     ),
                     remark=remarks.get(name, ""),
+                    mean_memory=None if stock else stats.geometric_mean(mean, name, LIBC, labels),
+                    mean_kib=max(
+                        (stats.median([one.ns_per_op for one in cell]) for cell in means), default=None
+                    ),
                 )
             )
         return sorted(found, key=lambda one: one.time.value if one.time else 1.0)

@@ -22,8 +22,9 @@ class Standing:
     """One contestant in a deciding race: ``by`` is "replay", "workloads" or "program".
 
     ``seconds`` are the median of a whole run (of workloads: None), ``cpu_seconds`` user and system time where
-    they were measured; ``time``, ``cpu`` and ``memory`` are ratios to libc's; ``peak_kib`` is the largest
-    median peak RSS over the rows, less what the loop holds.
+    they were measured; ``time``, ``cpu``, ``memory`` (peak RSS) and ``mean_memory`` (mean RSS over a replay's
+    calls) are ratios to libc's; ``peak_kib`` and ``mean_kib`` are the largest medians over the rows, less
+    what the loop holds.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Standing:
     memory: Ratio | None
     peak_kib: float
     remark: str = ""
+    mean_memory: Ratio | None = None
+    mean_kib: float | None = None
 
 
 @dataclass(frozen=True)
@@ -115,9 +118,9 @@ def from_dict(found: Mapping[str, Any]) -> TuneResult:
             **found,
             "verdict": Verdict(**_with_ratios(found["verdict"], "time", "memory", tuples=("tied",))),
             "plan": tuple(found["plan"]),
-            "standings": _all(Standing, found["standings"], "time", "cpu", "memory"),
-            "entries": _all(Entry, found["entries"], "time", "memory"),
-            "trials": _all(Trial, found["trials"], "time", "memory"),
+            "standings": _all(Standing, found["standings"], "time", "cpu", "memory", "mean_memory"),
+            "entries": _all(Entry, found["entries"], "time", "memory", "mean_memory"),
+            "trials": _all(Trial, found["trials"], "time", "memory", "mean_memory"),
             "parts": _all(Part, found["parts"], "time", "memory"),
             "results": _all(Result, found["results"]),
             "curves": tuple(

@@ -63,6 +63,15 @@ def memory_cells(results: Iterable[Result]) -> dict[tuple[str, str], list[Result
     )
 
 
+def mean_memory_cells(results: Iterable[Result]) -> dict[tuple[str, str], list[Result]]:
+    """Cells whose figure is a replay's mean RSS in KiB, less what the loop holds; others are left out."""
+    return stats.cells(
+        dataclasses.replace(one, ns_per_op=float(max(1, one.mean_rss_kib - one.harness_kib)))
+        for one in results
+        if one.mean_rss_kib is not None
+    )
+
+
 def processor_cells(results: Iterable[Result]) -> dict[tuple[str, str], list[Result]]:
     """Cells whose figure is a program's user and system time in ms; results without it are left out."""
     found = []
