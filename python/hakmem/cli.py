@@ -674,6 +674,18 @@ app.command(cls=CommandAfterDashes)(tune)
 
 
 @app.command()
+def verdicts(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="What tune --json printed, a file for each host")
+    ],
+    as_json: JsonOption = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page here")] = None,
+) -> None:
+    """Show the verdicts of several hosts side by side, and whether they agree; their figures stay apart."""
+    _delegate("verdicts", paths=paths, as_json=as_json, page_path=html)
+
+
+@app.command()
 def stats(
     pid: Annotated[int, typer.Argument(metavar="PID", min=1, help="A process on a library with counters")],
     as_json: JsonOption = False,
