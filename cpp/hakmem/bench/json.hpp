@@ -1,6 +1,7 @@
 // A JSON object written field by field. One thread.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -14,9 +15,11 @@ class Json {
     return raw(key, quoted(value));
   }
   Json& number(std::string_view key, std::uint64_t value) { return raw(key, std::to_string(value)); }
+  // Whole numbers as they are, others to six digits.
   Json& number(std::string_view key, double value) {
     char digits[40];
-    std::snprintf(digits, sizeof digits, "%.6g", value);
+    const bool whole = std::fabs(value) < 9e15 && value == std::trunc(value);
+    std::snprintf(digits, sizeof digits, whole ? "%.0f" : "%.6g", value);
     return raw(key, digits);
   }
   Json& raw(std::string_view key, std::string_view json) {
