@@ -27,7 +27,7 @@ CMAKE = Path(cmake.CMAKE_BIN_DIR)
 
 PAIRS = {
     "address,undefined": ["sharded__return_home", "stack__adopt", "sll__none"],
-    "thread": ["unified__adopt", "unified__return_home", "ultra_sll__none"],
+    "thread": ["unified__adopt", "stack__return_home", "ultra_sll__none"],
 }
 """Sanitizers, and the pairs stressed under them here. Together they hold every remote policy."""
 

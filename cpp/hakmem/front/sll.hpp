@@ -22,7 +22,7 @@ struct Sll {
    public:
     constexpr Type() noexcept = default;  // no room anywhere: empty and full, the sentinel's state
     void open() noexcept {
-      for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) lists_[c].room = kFull + capacity(c);
+      for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) base::relaxed_store(lists_[c].room, kFull + capacity(c));
     }
 
     HAKMEM_HOT base::Block* pop(base::ClassIndex c) noexcept {
