@@ -838,7 +838,7 @@ class Engine {
       next_heap_ = static_cast<std::byte*>(memory);
       heap_room_ = kChunk;
     }
-    auto* heap = new (next_heap_) Heap{};
+    auto* heap = new (next_heap_) Heap;  // every member has its initializer; braces would clear all of it first
     next_heap_ += kBytes;
     heap_room_ -= kBytes;
     ++heap_count_;

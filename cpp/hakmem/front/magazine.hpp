@@ -30,14 +30,19 @@ struct Magazine {
     static constexpr bool kGrows = O.growth_kib != 0;
     static constexpr bool kRefusesUnwritten = true;  // push to a front that is not open writes nothing
 
-    // Every top lies above an empty slot and every limit is null: empty and full, the sentinel's state.
+    // Every top lies above an empty slot and every limit is null: empty and full, the sentinel's state. Half a MiB of slots
+    // stays untouched until blocks come.
     constexpr Type() noexcept {
       for (auto& top : tops_) top = &nothing_[1];
+      if (std::is_constant_evaluated()) {
+        for (auto& slot : slots_) slot = nullptr;
+      }
     }
     void open() noexcept {
       for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) {
         base::relaxed_store(tops_[c], bottom(c));
         limits_[c] = bottom(c) + initial(c);
+        bottom(c)[-1] = nullptr;
       }
       if constexpr (kGrows) growth_.reset();
     }
@@ -112,7 +117,7 @@ struct Magazine {
     base::Block** tops_[Classes::kCount + 1];
     base::Block** limits_[Classes::kCount + 1]{};
     [[no_unique_address]] std::conditional_t<kGrows, Budget, NoGrowth> growth_{};
-    base::Block* slots_[kBottoms[Classes::kCount + 1]]{};
+    base::Block* slots_[kBottoms[Classes::kCount + 1]];
   };
 };
 
