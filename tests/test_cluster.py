@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import socket
@@ -13,6 +14,7 @@ from typing import Any
 import distributed
 import pytest
 import typer.testing
+from rich.console import Console
 
 from hakmem import build, cli, cluster, spec, toolchain, workloads
 from hakmem.workloads import Row
@@ -85,6 +87,19 @@ def test_instructions_are_counted_by_the_workers_as_here(
     here = re.search(rf"^ {row.label} +(\d+\.\d)", shown, re.MULTILINE)
     assert here is not None
     assert counted["per_op"] == pytest.approx(float(here[1]), rel=0.02)
+
+
+def test_counts_of_many_variants_go_down_the_page() -> None:
+    answers = [
+        cluster.Answer(f"canary_links_{index}", "0" * 16, "here", figures={"lifo": {"per_op": 30.0 + index}})
+        for index in range(12)
+    ]
+    page = io.StringIO()
+    Console(width=80, file=page).print(cluster.count_table(answers))
+    lines = page.getvalue().splitlines()[1:]
+    assert [line.split() for line in lines] == [
+        [one.name, f"{30 + index}.0"] for index, one in enumerate(answers)
+    ]
 
 
 def test_what_goes_wrong_there_is_the_answers_problem(scheduler: str) -> None:

@@ -188,7 +188,7 @@ def cli_cluster(
     if as_json:
         sys.stdout.write(json.dumps([asdict(answer) for answer in answers], indent=1) + "\n")
     elif work == "count":
-        console.print(_table([answer for answer in answers if not answer.problem]))
+        console.print(count_table([answer for answer in answers if not answer.problem]))
     return int(any(answer.problem for answer in answers))
 
 
@@ -199,10 +199,23 @@ def _line(word: str, answer: Answer) -> str:
     return f"{word} {answer.name} {answer.digest}{more} on {answer.host}{problem}"
 
 
-def _table(answers: Sequence[Answer]) -> Table:
+def count_table(answers: Sequence[Answer]) -> Table:
+    """Of variants and workload rows, what there is more of goes down the page, to be read in 80 columns."""
+    labels = list(dict.fromkeys(label for answer in answers for label in answer.figures))
+    figures = {
+        (label, answer.name): f"{answer.figures[label]['per_op']:.1f}"
+        for answer in answers
+        for label in labels
+    }
     table = Table("instructions an operation", box=None, header_style="bold")
-    for answer in answers:
-        table.add_column(answer.name, justify="right")
-    for label in dict.fromkeys(label for answer in answers for label in answer.figures):
-        table.add_row(label, *(f"{answer.figures[label]['per_op']:.1f}" for answer in answers))
+    if len(answers) > len(labels):
+        for label in labels:
+            table.add_column(label, justify="right")
+        for answer in answers:
+            table.add_row(answer.name, *(figures[label, answer.name] for label in labels))
+    else:
+        for answer in answers:
+            table.add_column(answer.name, justify="right")
+        for label in labels:
+            table.add_row(label, *(figures[label, answer.name] for answer in answers))
     return table
