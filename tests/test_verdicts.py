@@ -150,28 +150,25 @@ def without(key: str) -> Callable[[dict[str, Any]], object]:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (without("verdict"), "verdict: expected an object as hakmem tune --json prints, got nothing"),
-        (without("machine"), "machine: expected an object as hakmem tune --json prints, got nothing"),
-        (lambda v: v["machine"].pop("kernel"), "machine.kernel: expected a text as"),
-        (lambda v: v["verdict"].update(kind="maybe"), "verdict.kind: expected winner, tie or keep libc as"),
+        (without("verdict"), "verdict: expected it, got nothing"),
+        (without("machine"), "machine: expected it, got nothing"),
+        (lambda v: v["machine"].pop("kernel"), "machine.kernel: expected a text"),
+        (lambda v: v["verdict"].update(kind="maybe"), "verdict.kind: expected winner, tie or keep libc, got"),
         (
             lambda v: v["verdict"].update(noise_floor=float("nan")),
-            "verdict.noise_floor: expected a number as",
+            "verdict.noise_floor: expected a number, got",
         ),
+        (lambda v: v["verdict"].update(tied=["x", "y"]), "verdict.tied: expected a tie with unified in it"),
+        (lambda v: v["verdict"].update(tied=[1]), "verdict.tied.0: expected a valid string, got 1"),
         (
-            lambda v: v["verdict"].update(tied=["x", "y"]),
-            "verdict.tied: expected a tie with unified in it as",
+            lambda v: v["verdict"]["time"].update(low=True),
+            "verdict.time.low: expected a valid number, got true",
         ),
-        (lambda v: v["verdict"].update(tied=[1]), "verdict.tied: expected a list of texts as"),
-        (lambda v: v["verdict"]["time"].update(low=True), "verdict.time.low: expected a number as"),
-        (
-            lambda v: v["verdict"]["time"].update(low=9),
-            "verdict.time: expected a ratio within its interval as",
-        ),
-        (lambda v: v["verdict"].pop("memory"), "verdict.memory: expected an object as"),
-        (lambda v: v.update(sets={"unified": 5}), "sets: expected policy sets by name as"),
-        (lambda v: v.update(standings=[7]), "standings[0].name: expected a text as"),
-        (lambda v: v.update(max_rss="1.5x"), "max_rss: expected a number as"),
+        (lambda v: v["verdict"]["time"].update(low=9), "verdict.time: expected a ratio within its interval"),
+        (lambda v: v["verdict"]["time"].pop("high"), "verdict.time.high: expected it, got nothing"),
+        (lambda v: v.update(sets={"unified": 5}), "sets.unified: expected an object, got 5"),
+        (lambda v: v.update(standings=[7]), "standings.0: expected an object, got 7"),
+        (lambda v: v.update(max_rss="1.5x"), 'max_rss: expected a valid number, got "1.5x"'),
     ],
 )
 def test_a_file_that_is_no_verdict_is_one_line(

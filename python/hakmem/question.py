@@ -133,7 +133,7 @@ class Journal:
             held = json.loads(path.read_text(encoding="utf-8"))
             result = from_dict(held["result"]) if held["result"] else None
             return cls(folder, held["opened"], held["used_s"], result)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, HakmemError):
             return cls(folder)
 
     def is_new(self, race: str) -> bool:

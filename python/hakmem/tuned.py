@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from .errors import HakmemError
 from .search import Entry, Trial
 from .stats import Ratio
 from .store import Result
@@ -112,31 +115,13 @@ class TuneResult:
 
 
 def from_dict(found: Mapping[str, Any]) -> TuneResult:
-    """The result that `TuneResult.to_dict` gave."""
-    return TuneResult(
-        **{
-            **found,
-            "verdict": Verdict(**_with_ratios(found["verdict"], "time", "memory", tuples=("tied",))),
-            "plan": tuple(found["plan"]),
-            "standings": _all(Standing, found["standings"], "time", "cpu", "memory", "mean_memory"),
-            "entries": _all(Entry, found["entries"], "time", "memory", "mean_memory"),
-            "trials": _all(Trial, found["trials"], "time", "memory", "mean_memory"),
-            "parts": _all(Part, found["parts"], "time", "memory"),
-            "results": _all(Result, found["results"]),
-            "curves": tuple(
-                Curve(one["name"], tuple((point[0], point[1]) for point in one["points"]))
-                for one in found["curves"]
-            ),
-        }
-    )
-
-
-def _all(kind: Any, found: Sequence[Mapping[str, Any]], *names: str) -> tuple[Any, ...]:
-    return tuple(kind(**_with_ratios(one, *names)) for one in found)
-
-
-def _with_ratios(found: Mapping[str, Any], *names: str, tuples: Sequence[str] = ()) -> dict[str, Any]:
-    return {
-        key: Ratio(**value) if key in names and value else tuple(value) if key in tuples else value
-        for key, value in found.items()
-    }
+    """The result that `TuneResult.to_dict` gave; a `HakmemError` names the key that is none of it."""
+    try:
+        return TypeAdapter(TuneResult).validate_json(json.dumps(found), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "missing":
+            raise HakmemError(f"{key}: expected it, got nothing") from error
+        expected = first["msg"].replace("Input should be", "expected")
+        raise HakmemError(f"{key}: {expected}, got {json.dumps(first['input'])[:60]}") from error

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,14 +23,12 @@ from . import report
 from .errors import HakmemError
 from .figures import read
 from .report import MARGIN, Figure, error_bars, figure_axis, figure_section, line_at, ratio_text
-from .stats import Ratio
+from .tuned import from_dict
 from .verdict import KEEP, TIE, WINNER, Verdict
 
 _MACHINE = ("processor", "kernel", "C library")
 _WIDTH = 1000
 _ROW_PX = 36
-_KINDS = {str: "a text", list: "a list", dict: "an object", float: "a number"}
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,87 +66,42 @@ class Agreement:
 # Reading
 
 
-class _Table:
-    """An object of a JSON file whose values are asked for by key and type; a wrong one is one line."""
-
-    def __init__(self, file: Path, values: Mapping[str, Any], prefix: str = "") -> None:
-        self._file, self._values, self._prefix = file, values, prefix
-
-    def wrong(self, key: str, expected: str) -> HakmemError:
-        got = json.dumps(self._values[key])[:60] if key in self._values else "nothing"
-        return HakmemError(
-            f"{self._file}: {self._prefix}{key}: expected {expected} as hakmem tune --json prints, got {got}"
-        )
-
-    def get(self, key: str, kind: type[T]) -> T:
-        value = self._values.get(key)
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
-            raise self.wrong(key, _KINDS[kind])
-        return value
-
-    def inner(self, key: str) -> _Table:
-        return _Table(self._file, self.get(key, dict), f"{self._prefix}{key}.")
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        values = self.get(key, list)
-        if not all(isinstance(one, str) for one in values):
-            raise self.wrong(key, "a list of texts")
-        return tuple(values)
-
-    def ratio(self, key: str) -> Ratio | None:
-        if key in self._values and self._values[key] is None:
-            return None
-        table = self.inner(key)
-        found = Ratio(*(table.get(name, float) for name in ("value", "low", "high")))
-        if not 0 < found.low <= found.value <= found.high:
-            raise self.wrong(key, "a ratio within its interval")
-        return found
-
-
 def read_host(path: Path) -> Host:
     """What a host's file holds; a file that is none, or is not whole, is a `HakmemError` that names it."""
     values = read(path)
-    table = _Table(path, values)
-    verdict, machine = _verdict(table.inner("verdict")), table.inner("machine")
-    sets, kept = table.get("sets", dict), verdict.tied or (verdict.name,)
-    if not all(isinstance(sets.get(name, {}), dict) for name in kept):
-        raise table.wrong("sets", "policy sets by name")
-    whats = [
-        _Table(path, one if isinstance(one, dict) else {}, f"standings[{at}].")
-        for at, one in enumerate(table.get("standings", list))
-    ]
-    named = [one.get("what", str) for one in whats if one.get("name", str) == verdict.name]
+    try:
+        found = from_dict(values)
+        _check(found.verdict, found.machine)
+    except HakmemError as error:
+        raise HakmemError(f"{path}: {error}; hakmem tune --json prints such a file") from error
+    verdict = found.verdict
+    named = (one.what for one in found.standings if one.name == verdict.name and one.what)
     return Host(
         file=str(path),
-        machine={key: machine.get(key, str) for key in _MACHINE},
-        question=table.get("question", str),
-        started=table.get("started", str),
-        max_rss=table.get("max_rss", float),
+        machine={key: found.machine[key] for key in _MACHINE},
+        question=found.question,
+        started=found.started,
+        max_rss=found.max_rss,
         verdict=verdict,
-        what=next(filter(None, named), ""),
-        policies={name: sets[name] for name in kept if name in sets},
+        what=next(named, ""),
+        policies={name: found.sets[name] for name in verdict.tied or (verdict.name,) if name in found.sets},
     )
 
 
-def _verdict(table: _Table) -> Verdict:
-    found = Verdict(
-        kind=table.get("kind", str),
-        name=table.get("name", str),
-        tied=table.texts("tied"),
-        by=table.get("by", str),
-        rule=table.get("rule", str),
-        sentence=table.get("sentence", str),
-        noise_floor=table.get("noise_floor", float),
-        time=table.ratio("time"),
-        memory=table.ratio("memory"),
-    )
-    if found.kind not in (WINNER, TIE, KEEP):
-        raise table.wrong("kind", f"{WINNER}, {TIE} or {KEEP}")
-    if found.tied and found.name not in found.tied:
-        raise table.wrong("tied", f"a tie with {found.name} in it")
-    return found
+def _check(verdict: Verdict, machine: Mapping[str, str]) -> None:
+    """What the types do not say."""
+    for key in _MACHINE:
+        if key not in machine:
+            raise HakmemError(f"machine.{key}: expected a text")
+    if verdict.kind not in (WINNER, TIE, KEEP):
+        raise HakmemError(f"verdict.kind: expected {WINNER}, {TIE} or {KEEP}, got {verdict.kind!r}")
+    if verdict.tied and verdict.name not in verdict.tied:
+        raise HakmemError(f"verdict.tied: expected a tie with {verdict.name} in it")
+    if not math.isfinite(verdict.noise_floor):
+        raise HakmemError(f"verdict.noise_floor: expected a number, got {verdict.noise_floor}")
+    for key, ratio in (("time", verdict.time), ("memory", verdict.memory)):
+        if ratio and not 0 < ratio.low <= ratio.value <= ratio.high < math.inf:
+            raise HakmemError(f"verdict.{key}: expected a ratio within its interval")
 
 
 def read_hosts(paths: Sequence[Path]) -> list[Host]:
