@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,13 @@ import typer.testing
 
 import hakmem
 from hakmem import bench, build, cli, handover, prove, question, sources, tune_command
+from hakmem.bench import Contestant
 from hakmem.errors import HakmemError
+from hakmem.programs import CommandRun
 from hakmem.store import Store
 from hakmem.tune import take
+from hakmem.tune_steps import Steps
+from hakmem.verdict import LIBC_AGAIN
 from test_replay import drawn
 from written_trace import write
 
@@ -163,6 +169,40 @@ def test_workload_rows_decide_by_their_loops(trace: Path) -> None:
     done = invoked("--workload", "app", "--variant", "unified", "--rounds", "3", "--time-limit", "10s")
     assert done.exit_code == 0, done.output + done.stderr
     assert "the workloads' loops" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rounds"),
+    [
+        (lambda _: 1.0, 4),  # libc is level with itself: no round more than asked for
+        (lambda _: 1.1, 40),  # never level
+        (lambda run: 1.1 if run <= 3 else 1.0, 13),  # level once the three first rounds are few
+    ],
+)
+def test_the_program_is_run_until_libc_agrees_with_itself(
+    seconds: Callable[[int], float], rounds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invented times of libc's second name; its first takes a second."""
+    prover, runs = prove.Prover(["true"]), 0
+
+    def run(who: Contestant) -> CommandRun:
+        nonlocal runs
+        runs += who.name == LIBC_AGAIN
+        return CommandRun(seconds(runs) if who.name == LIBC_AGAIN else 1.0, 1, 0, 1, 0, 0, "")
+
+    monkeypatch.setattr(prover, "run", run)
+    with Store(tmp_path / "store") as store:
+        steps = Steps(
+            question.Question(command=("true",), rounds=4),
+            [],
+            question.Journal(tmp_path),
+            store,
+            lambda *_: None,
+            lambda _: None,
+        )
+        steps.prover = prover
+        results, failed = steps.proof([], math.inf)
+    assert not failed and len(results) == 2 * rounds
 
 
 def test_the_named_set_is_handed_over_with_the_page_and_the_rows(

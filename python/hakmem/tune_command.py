@@ -86,7 +86,9 @@ def tune(
     process: Annotated[
         int | None, typer.Option(help="The process of the trace [default: the one with the most events]")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=3, help="Runs of each finalist")] = 10,
+    rounds: Annotated[
+        int, typer.Option(min=3, help="Runs of each finalist, more while libc differs from itself")
+    ] = 10,
     seed: Annotated[int, typer.Option(help="Seed of suggestions and orders")] = 42,
     again: Annotated[bool, typer.Option("--again", help="Measure anew what is finished")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,

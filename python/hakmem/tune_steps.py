@@ -43,6 +43,8 @@ _FINALISTS = 4
 _PEERS_IN_FINAL = 2
 _PART_ROUNDS = 5
 _LEAST_ROUNDS = 3
+_QUIET = 0.02
+_MOST_TIMES = 10
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -244,7 +246,10 @@ class Steps:
         ]
 
     def proof(self, contestants: Sequence[Contestant], ends: float) -> tuple[list[Result], dict[str, str]]:
-        """The program under libc, libc again and the finalists, until the rounds or the time are over."""
+        """The program under libc, libc again and the finalists, until libc agrees with itself or time is up.
+
+        Libc's two names alone say whether to go on: asked of the finalists, a lucky round would end it.
+        """
         assert self.prover is not None
         field_ = search.field_of(contestants)
         plan: dict[str, Any] = {
@@ -265,11 +270,12 @@ class Steps:
             if index:
                 lengths.append(now - last)
             last = now
+            if index >= self.question.rounds and verdicts.noise(self.store.results(run)) <= _QUIET:
+                return False
             return index < _LEAST_ROUNDS or now + max(lengths, default=0.0) < ends
 
-        return prove.race(
-            self.prover, field_, self.question.rounds, self.question.seed, self.store, run, more, self.say
-        )
+        most = self.question.rounds * _MOST_TIMES
+        return prove.race(self.prover, field_, most, self.question.seed, self.store, run, more, self.say)
 
     def standings(
         self,
@@ -388,7 +394,7 @@ class Steps:
             once = self.prover.run(bench.libc()).wall_s
             self.prover.expect(once)
             count = _FINALISTS + 2 + (_PEERS_IN_FINAL if self.peers else 0)
-            prove_s = min(0.5 * left, 1.2 * question.rounds * count * once + 5)
+            prove_s = min(0.5 * left, 3 * question.rounds * count * once + 5)
             self.tell(f"the program takes {once:.2f} s on libc")
         clock = _Clock.of(max(0.0, deadline - time.monotonic()), prove_s)
         entering, out = self.entrants(clock.gates)
@@ -484,6 +490,11 @@ class Steps:
         assert self.prover is not None
         told = f"the program `{self.prover.label}`"
         self.tell(f"rule: {verdicts.rule(told, self.question.max_rss)}")
+        least = self.question.rounds
+        self.tell(
+            f"rounds: {least}, and more until libc is within {_QUIET:.0%} of itself, "
+            f"at most {least * _MOST_TIMES}; fewer when time is up"
+        )
         results, failed = self.proof(raced, clock.proof)
         if not results:
             raise HakmemError(f"--prove {self.prover.label}: no whole round was measured")

@@ -82,6 +82,16 @@ def processor_cells(results: Iterable[Result]) -> dict[tuple[str, str], list[Res
     return stats.cells(found)
 
 
+def noise(results: Iterable[Result]) -> float:
+    """How far libc comes apart from itself: the far end of the interval, as a share (0.02 is 2 %)."""
+    cells = stats.cells(results)
+    return ranking.noise_floor(cells, {LIBC_AGAIN: LIBC}, _labels(cells))
+
+
+def _labels(cells: Cells) -> list[str]:
+    return list(dict.fromkeys(label for name, label in cells if name == LIBC))
+
+
 def over_budget(memory: Cells, name: str, labels: Sequence[str], max_rss: float, plus_kib: int) -> str:
     """Why a contestant does not keep the memory budget on some row, or nothing."""
     for label in labels:
@@ -110,9 +120,9 @@ def decide(
     only a tie without any names another contestant.
     """
     cells, memory = stats.cells(results), memory_cells(results)
-    labels = list(dict.fromkeys(label for name, label in cells if name == LIBC))
+    labels = _labels(cells)
     names = [name for name in dict.fromkeys(name for name, _ in cells) if TWIN not in name]
-    floor = ranking.noise_floor(cells, {LIBC_AGAIN: LIBC}, labels)
+    floor = noise(results)
     told = rule(by, max_rss, plus_kib)
 
     def time(name: str) -> Ratio | None:
