@@ -151,3 +151,17 @@ def test_a_program_with_a_malloc_of_its_own_proves_nothing(tmp_path: Path) -> No
     subprocess.run([compiler, "-x", "c", *command], check=True)
     with pytest.raises(ProofError, match="libc: expected malloc of the C library, got .*/it"):
         Prover([str(program)]).run(bench.libc())
+
+
+def test_a_program_linked_with_another_malloc_runs_on_libc(tmp_path: Path) -> None:
+    (tmp_path / "other.c").write_text(
+        "void *__libc_malloc(unsigned long n); void *malloc(unsigned long n) { return __libc_malloc(n); }\n"
+    )
+    (tmp_path / "it.c").write_text(ADDRESS_OF_MALLOC)
+    library, program = tmp_path / "libother.so", tmp_path / "it"
+    compile_c = [str(toolchain.find_compiler()), "-x", "c", "-O0"]
+    subprocess.run([*compile_c, "-shared", "-fPIC", "-o", library, tmp_path / "other.c"], check=True)
+    link = ["-x", "none", str(library), f"-Wl,-rpath,{tmp_path}"]
+    subprocess.run([*compile_c, "-o", program, tmp_path / "it.c", *link], check=True)
+    for who in (bench.libc(), unified()):
+        assert Prover([str(program)]).run(who).wall_s > 0

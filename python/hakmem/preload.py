@@ -27,6 +27,8 @@ program = ctypes.CDLL(None)
 program.hakmem_id.restype = ctypes.c_char_p
 sys.stdout.write(program.hakmem_id().decode())
 """
+LIBC = "libc.so.6"
+"""Preloaded on libc, so that its malloc comes before one that the program itself is linked with."""
 _MAPS_WAIT_S = 0.5
 _LOOK_AGAIN_S = 0.002
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import bench
+from . import bench, preload
 from . import programs as real_programs
 from .bench import Contestant
 from .programs import NotServedError, ProgramError, ProgramRun
@@ -274,10 +274,9 @@ class ProgramSuite:
         command = program.command(self.folder)
         if command is None:
             raise ProgramError(f"{program.name}: not on this machine: apt-get install {program.package}")
-        preload = who.preload or (_libc_file(command[0]) if program.server else None)
         with tempfile.TemporaryDirectory(prefix="hakmem-program-") as name:
             work = Path(name)
-            launched = _Launched(program, command, self._script(program), preload, who, work)
+            launched = _Launched(program, command, self._script(program), who, work)
             load_s = _load(launched, work) if program.server else None
             measured = launched.finish(load_s)
         real_programs.prove(measured, who.preload)
@@ -306,7 +305,6 @@ class _Launched:
         program: SuiteProgram,
         command: Sequence[str],
         script: Path | None,
-        preload: Path | None,
         who: Contestant,
         folder: Path,
     ) -> None:
@@ -331,7 +329,7 @@ class _Launched:
                         "-S",
                         str(_LOOK),
                         str(self._report),
-                        str(preload or ""),
+                        str(who.preload or preload.LIBC),
                         *command,
                     ],
                     env={**self.environment, **(_TELLTALE if who.preload else {}), **who.env},
@@ -384,15 +382,6 @@ class _Launched:
         lines = (self._folder / "err").read_text(encoding="utf-8", errors="replace").splitlines()
         lines = lines or (self._folder / "out").read_text(encoding="utf-8", errors="replace").splitlines()
         return " | ".join(line.strip() for line in lines[-_KEPT_LINES:]) or "no output"
-
-
-def _libc_file(program: str) -> Path | None:
-    """libc's own file, to be preloaded on libc where a program is linked with another allocator."""
-    text = _answer("ldd", program)
-    if not any(name in text for name in ("jemalloc", "tcmalloc", "mimalloc")):
-        return None
-    found = [line.split()[2] for line in text.splitlines() if line.strip().startswith("libc.so.")]
-    return Path(found[0]) if found else None
 
 
 def _load(server: _Launched, folder: Path) -> float:

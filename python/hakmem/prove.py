@@ -106,8 +106,8 @@ class Prover:
 
     def _environment(self, who: Contestant, folder: Path) -> dict[str, str]:
         variables = who.environment()
-        libraries = [variables.pop("LD_PRELOAD", ""), str(self._served)]
-        variables["LAUNCH_PRELOAD"] = ":".join(one for one in libraries if one)
+        variables.pop("LD_PRELOAD", None)
+        variables["LAUNCH_PRELOAD"] = f"{who.preload or preload.LIBC}:{self._served}"
         variables["HAKMEM_SERVED"] = str(folder / "served")
         return variables
 
