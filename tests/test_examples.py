@@ -102,7 +102,32 @@ def with_pkg_config(source: Path, prefix: Path, package: str, flags: str = "-Wer
 
 
 def test_there_is_a_test_for_every_example() -> None:
-    assert {path.name for path in EXAMPLES.iterdir()} == {*SERVED, "ci", "tune"}  # test_nox.py, test_tune.py
+    others = {"ci", "tune", "programs"}  # test_nox.py, test_tune.py and below
+    assert {path.name for path in EXAMPLES.iterdir()} == {*SERVED, *others}
+
+
+PROGRAMS = {
+    "orders.sql": [
+        sys.executable,
+        "-c",
+        "import sqlite3; sqlite3.connect(':memory:').executescript(open('orders.sql').read())",
+    ],
+    "words.py": ["env", "PYTHONMALLOC=malloc", sys.executable, "words.py"],
+    "templates.cpp": [str(toolchain.find_compiler()), "-std=c++20", "-fsyntax-only", "templates.cpp"],
+    "pipeline.cpp": [str(toolchain.find_compiler()), "-std=c++20", "-fsyntax-only", "pipeline.cpp"],
+    "redis.sh": ["sh", "redis.sh"],
+    "rocks.sh": ["sh", "rocks.sh"],
+}
+NEEDED = {"redis.sh": "redis-benchmark", "rocks.sh": "db_bench"}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_to_tune_for_runs(name: str) -> None:
+    assert {path.name for path in (EXAMPLES / "programs").iterdir()} == PROGRAMS.keys()
+    words = PROGRAMS[name]
+    if name in NEEDED and shutil.which(NEEDED[name]) is None:
+        words = ["sh", "-n", name]  # read, not run
+    run(words, cwd=EXAMPLES / "programs")
 
 
 def test_the_versions_agree() -> None:

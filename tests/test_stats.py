@@ -76,3 +76,10 @@ def test_within_the_noise_is_a_tie() -> None:
     assert stats.ties(found, ["c", "b", "a"], ["r"], 0.03) == ["a", "b"]
     assert stats.ties(found, ["c", "b", "a"], ["r"], 0.001) == ["a"]
     assert stats.ties(found, [], ["r"], 0.03) == []
+
+
+def test_ranks_are_compared_and_not_values() -> None:
+    assert stats.rank_correlation([(1.0, 10.0), (2.0, 11.0), (3.0, 500.0)]) == pytest.approx(1.0)
+    assert stats.rank_correlation([(1.0, 3.0), (2.0, 2.0), (3.0, 1.0)]) == pytest.approx(-1.0)
+    assert stats.rank_correlation([(1.0, 2.0), (2.0, 1.0), (3.0, 4.0), (4.0, 3.0)]) == pytest.approx(0.6)
+    assert stats.rank_correlation([(1.0, 2.0), (2.0, 1.0)]) is None

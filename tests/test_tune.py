@@ -153,13 +153,14 @@ def test_an_interrupted_tune_goes_on_where_it_was(trace: Path, monkeypatch: pyte
 
 
 def test_a_command_is_recorded_tuned_and_proved_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     runner = str(build.runner())
     command = (runner, "--workload", "app", "--passes", "1")
     done = invoked("--variant", "unified", "--rounds", "3", "--time-limit", "10s", "--json", "--", *command)
     assert done.exit_code == 0, done.output + done.stderr
+    assert capfd.readouterr().out == "", "the program's own output stays out of the JSON"
     found = json.loads(done.stdout)
     assert Path(found["trace"]).is_file() and found["question"].endswith("--passes 1")
     assert {one["by"] for one in found["standings"]} == {"program", "replay"}

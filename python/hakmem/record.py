@@ -58,13 +58,15 @@ def record(
     max_bytes: int = MAX_BYTES,
     after: float = 0.0,
     anonymous: bool = False,
+    stdout: int | None = None,
 ) -> Recording:
     """Run a command and write the allocation history of it and of the processes that it starts.
 
     Recording begins ``after`` seconds from the start, lasts ``seconds`` and ends before the processes have
     written ``max_bytes`` together; the program goes on. ``anonymous`` leaves command and programs out. The
     history ends with the command: a process that outlives it is recorded up to there. What LD_PRELOAD does
-    not reach is a `HakmemError`.
+    not reach is a `HakmemError`. The program's standard output is this process's, or ``stdout`` as
+    `subprocess.Popen` takes it.
     """
     path = Path(path)
     found = shutil.which(command[0])
@@ -79,7 +81,7 @@ def record(
             tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.resolve().parent) as name,
         ):
             folder = Path(name)
-            code = _run(found, command, folder, [library, beside], seconds, max_bytes, after)
+            code = _run(found, command, folder, [library, beside], seconds, max_bytes, after, stdout)
             stopped = _CONTROL.unpack((folder / "control").read_bytes())[4]
             why = next((text for bit, text in _STOPPED.items() if stopped & bit), None)
             writer = Writer(file, _head(command, seconds, max_bytes, after, anonymous))
@@ -114,6 +116,7 @@ def _run(
     seconds: float | None,
     max_bytes: int,
     after: float,
+    stdout: int | None,
 ) -> int:
     begin = int((time.clock_gettime(time.CLOCK_MONOTONIC) + after) * 1000)
     end = _NEVER if seconds is None else begin + int(seconds * 1000)
@@ -127,7 +130,7 @@ def _run(
     }
     with preload.interrupts_are_the_programs():
         try:
-            process = subprocess.Popen(command, executable=program, env=variables)
+            process = subprocess.Popen(command, executable=program, env=variables, stdout=stdout)
         except OSError as error:
             raise HakmemError(f"{program}: cannot be started: {error.strerror or error}") from error
         code = process.wait()

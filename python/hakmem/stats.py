@@ -147,6 +147,14 @@ def ratio_of_logs(value: float, drawn: Floats) -> Ratio:
     return Ratio(found, min(found, low), max(found, high))
 
 
+def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """How alike two measures rank the same things, -1 to 1 (Spearman, 1904); None of fewer than three."""
+    if len(pairs) < 3:
+        return None
+    found = float(scipy_stats.spearmanr(*zip(*pairs, strict=True)).statistic)
+    return None if math.isnan(found) else found
+
+
 def noise_floor(found: Cells, twins: Mapping[str, str], labels: Sequence[str]) -> float:
     """How far one contestant raced under two names comes apart, over the worst row: 0.03 is 3 %.
 

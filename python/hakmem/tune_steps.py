@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -180,7 +181,7 @@ class Steps:
         assert command is not None
         if not path.is_file() or Trace(path).cut or not Trace(path).foot:
             self.say(0, 0, f"recording {command[0]}")
-            found = record(command, path)
+            found = record(command, path, stdout=subprocess.DEVNULL)
             if found.code != 0:
                 raise HakmemError(f"tune --: {command[0]} ended with exit code {found.code} while recorded")
         return path
@@ -387,7 +388,7 @@ class Steps:
         left = question.time_limit - self.journal.used_s
         deadline = time.monotonic() + left
         courses = self.courses()
-        prove_s = 0.0
+        prove_s = once = 0.0
         if command := question.deciding():
             self.prover = prove.Prover(command)
             self.say(0, 0, f"timing {self.prover.label} on libc")
@@ -415,6 +416,8 @@ class Steps:
         verdict = verdicts.decide(heat.results, variants, told, question.max_rss, search.GATE_KIB)
         standings = self.standings(heat.results, by, raced, heat.failures)
         if self.prover:
+            if self.trace:
+                self._tell_share(heat.results, once)
             verdict, standings, results = self._proved(raced, standings, clock)
             results += heat.results
         else:
@@ -483,6 +486,19 @@ class Steps:
             self.tell(f"numbers: {len(trials)} trials of {', '.join(leaders)}")
         return trials
 
+    def _tell_share(self, replayed: Sequence[Result], program_s: float) -> None:
+        """What there is to win: the time that libc takes in the replay, of the program's."""
+        cells = {name: cell for (name, _), cell in stats.cells(replayed).items()}
+        libc_s, null_s = (
+            stats.median([one.ns_per_op * one.ops / 1e9 for one in cells.get(name, ())])
+            for name in (LIBC, stats.NULL)
+        )
+        if libc_s > null_s:
+            self.tell(
+                f"by replay, libc takes {libc_s - null_s:.2f} s, {(libc_s - null_s) / program_s:.1%} of the "
+                "program's time: more can be won only by where the blocks lie"
+            )
+
     def _proved(
         self, raced: Sequence[Contestant], replayed: Sequence[Standing], clock: _Clock
     ) -> tuple[Verdict, list[Standing], list[Result]]:
@@ -505,6 +521,11 @@ class Steps:
             Standing(name, "", "", PROGRAM, 0, None, 0.0, None, None, None, None, 0.0, f"failed: {reason}")
             for name, reason in failed.items()
         ]
+        by_replay = {one.name: one.time.value for one in replayed if one.time}
+        pairs = [(one.time.value, by_replay[one.name]) for one in found if one.time and one.name in by_replay]
+        alike = stats.rank_correlation(pairs)
+        if alike is not None:
+            self.tell(f"replay ranks these {len(pairs)} as the program does by {alike:.2f} (Spearman)")
         return verdict, [*found, *lost, *replayed], results
 
     def _subject(self, verdict: Verdict, standings: Sequence[Standing]) -> str | None:
