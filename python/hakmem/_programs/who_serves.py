@@ -23,17 +23,68 @@ class Place(ctypes.Structure):
     ]
 
 
+class Symbol(ctypes.Structure):
+    """Elf64_Sym: what a file says of a name; of one that it only calls, that it is in no section."""
+
+    _fields_ = [
+        ("name", ctypes.c_uint32),
+        ("info", ctypes.c_uint8),
+        ("other", ctypes.c_uint8),
+        ("section", ctypes.c_uint16),
+        ("value", ctypes.c_uint64),
+        ("size", ctypes.c_uint64),
+    ]
+
+
+class Loaded(ctypes.Structure):
+    """link_map: the loaded files in the order in which names are looked up."""
+
+
+Loaded._fields_ = [
+    ("base", ctypes.c_void_p),
+    ("file", ctypes.c_char_p),
+    ("dynamic", ctypes.c_void_p),
+    ("next", ctypes.POINTER(Loaded)),
+]
+
 PROGRAM = ctypes.CDLL(None)
+RTLD_DL_SYMENT = 1
+RTLD_DI_LINKMAP = 2
+RTLD_NOLOAD = 4
 
 
 def home(name: str) -> str:
-    """The file that holds what this process calls by this name; nothing when there is no such function."""
-    place = Place()
-    try:
-        address = ctypes.cast(getattr(PROGRAM, name), ctypes.c_void_p)
-    except AttributeError:
+    """The file that holds what this process calls by this name; nothing when there is no such function.
+
+    In a program at a fixed address, as Debian's Python is, the address of a function may be a stub of the
+    program's, which leads to the first file behind it that has the function.
+    """
+    place, symbol = Place(), ctypes.POINTER(Symbol)()
+    if not placed(PROGRAM, name, place, symbol):
         return ""
-    return (place.file or b"").decode() if PROGRAM.dladdr(address, ctypes.byref(place)) else ""
+    if not symbol or symbol.contents.section != 0:
+        return (place.file or b"").decode()
+    first = ctypes.POINTER(Loaded)()
+    PROGRAM.dlinfo(ctypes.c_void_p(PROGRAM._handle), RTLD_DI_LINKMAP, ctypes.byref(first))
+    one = first.contents.next
+    while one:
+        try:
+            library = ctypes.CDLL((one.contents.file or b"").decode(), mode=RTLD_NOLOAD)
+        except OSError:  # the kernel's own
+            library = None
+        if library and placed(library, name, place, symbol) and place.file == one.contents.file:
+            return (place.file or b"").decode()
+        one = one.contents.next
+    return ""
+
+
+def placed(library: ctypes.CDLL, name: str, place: Place, symbol: ctypes._Pointer[Symbol]) -> bool:
+    """Whether a library or what it needs has a function of this name: its place and its symbol."""
+    try:
+        address = ctypes.cast(getattr(library, name), ctypes.c_void_p)
+    except AttributeError:
+        return False
+    return bool(PROGRAM.dladdr1(address, ctypes.byref(place), ctypes.byref(symbol), RTLD_DL_SYMENT))
 
 
 def mimalloc() -> str:
