@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from hakmem import bench, misuse
+from hakmem import bench, misuse, toolchain
 from hakmem import build as builds
 from hakmem.errors import HakmemError
 
@@ -34,6 +37,31 @@ def test_hardened_notices_what_it_promises() -> None:
         if n <= 5000
     )
     assert not found["libc", "write of 1 byte past the end", 100]
+
+
+FREES_WHAT_IS_NOBODYS = """
+#include <stdlib.h>
+int main(void) { void (*volatile release)(void *) = free; release((void *)0xdead0000); return 0; }
+"""
+
+
+@pytest.mark.parametrize("flags", [["-no-pie", "-fno-pic"], ["-pie", "-fPIE"]])
+def test_a_pointer_of_nobody_ends_a_program_at_a_fixed_address_too(tmp_path: Path, flags: list[str]) -> None:
+    # without PIC the address of free is a stub in the program, which leads back to the variant
+    (tmp_path / "it.c").write_text(FREES_WHAT_IS_NOBODYS)
+    program, library = tmp_path / "it", builds.build_one("unified").library
+    compile_c = [str(toolchain.find_compiler()), "-x", "c", "-O0", *flags]
+    subprocess.run([*compile_c, "-o", str(program), str(tmp_path / "it.c")], check=True)
+    done = subprocess.run(
+        [str(program)],
+        env={**os.environ, "LD_PRELOAD": str(library)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGABRT
+    assert "free of 0xdead0000 which this allocator does not own" in done.stderr
 
 
 def test_a_cell_counts_the_sizes_and_says_the_commonest_line() -> None:

@@ -72,11 +72,23 @@ void after_fork_in_parent() noexcept {
   if (_IO_list_unlock != nullptr) _IO_list_unlock();
 }
 
+// Whether the process's malloc is not this one. In a program at a fixed address the functions' addresses are stubs of the
+// program's, wherever they lead: there a block tells.
+bool process_has_another_malloc() noexcept {
+  if (&::free == &own_free) return false;
+  void* (*volatile allocate)(std::size_t) = ::malloc;
+  void (*volatile release)(void*) = ::free;
+  void* block = allocate(1);
+  const bool another = block != nullptr && !Engine::owns(block);
+  release(block);
+  return another;
+}
+
 // Where the process's malloc is another one (this library was opened late, for itself), foreign pointers are that one's.
 // The dynamic linker has said which it is: no look-up is needed.
 [[gnu::constructor]] void open_library() noexcept {
   ::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-  if (&::free != &own_free) Engine::hand_foreign_to({::free, ::realloc, ::malloc_usable_size});
+  if (process_has_another_malloc()) Engine::hand_foreign_to({::free, ::realloc, ::malloc_usable_size});
 }
 
 // align 0: malloc's own.

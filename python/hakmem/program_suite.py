@@ -103,7 +103,12 @@ def _answer(*command: str) -> str:
 
 
 def _numpy(_folder: Path) -> tuple[str, ...]:
-    return (sys.executable, "-s", "-B", str(_SCRIPTS / "arrays.py"))  # as it is called: numpy is its environment's
+    return (
+        sys.executable,
+        "-s",
+        "-B",
+        str(_SCRIPTS / "arrays.py"),
+    )  # as it is called: numpy is its environment's
 
 
 def _jq(folder: Path) -> tuple[str, ...] | None:
