@@ -17,7 +17,7 @@ import pytest
 import typer.testing
 
 import stub_core
-from hakmem import build, check, cli, sources, sweeps, toolchain
+from hakmem import build, check, cli, sources, spec, sweeps, toolchain
 from hakmem.build import Built
 
 SUITE = """
@@ -354,3 +354,13 @@ def test_ctrl_c_during_a_build_exits_130_and_a_second_start_resumes(stub: Path) 
         assert "3 of 3 variants are built" in output
     finally:
         del os.environ["CXX"]
+
+
+@pytest.mark.parametrize("command", ["count", "bench", "containers", "scale", "replay"])
+def test_help_names_the_variant_that_is_meant_where_none_is(command: str) -> None:
+    assert f"(default: {spec.DEFAULT_VARIANT})" in " ".join(call(command, "--help").stdout.split())
+
+
+def test_cmake_builds_that_variant_where_none_is_named() -> None:
+    text = (sources.root() / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert f'set(HAKMEM_VARIANTS "{spec.DEFAULT_VARIANT}" CACHE' in text

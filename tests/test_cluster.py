@@ -78,12 +78,12 @@ def test_instructions_are_counted_by_the_workers_as_here(
     row = Row("lifo 16 B, 100 live", "lifo", {"size": 16, "live": 100})
     threads = Row("larson, 1 threads", "larson", {"threads": 1})
     monkeypatch.setattr(workloads, "suite", lambda _name: [row, threads])
-    (there,) = json.loads(call("count", "unified", "--scheduler", scheduler, "--json").stdout)
+    (there,) = json.loads(call("count", spec.DEFAULT_VARIANT, "--scheduler", scheduler, "--json").stdout)
     assert there["problem"] == "" and list(there["figures"]) == [row.label]
     counted = there["figures"][row.label]
     assert counted["counter"] == "callgrind" and counted["per_op"] > 1
     shown = call("count").stdout
-    assert shown.startswith(f"counted unified {there['digest']} on ")
+    assert shown.startswith(f"counted {spec.DEFAULT_VARIANT} {there['digest']} on ")
     here = re.search(rf"^ {row.label} +(\d+\.\d)", shown, re.MULTILINE)
     assert here is not None
     assert counted["per_op"] == pytest.approx(float(here[1]), rel=0.02)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from hakmem import build, conformance, glibc_tests
+from hakmem import build, conformance, glibc_tests, spec
 from hakmem.build import Built
 from hakmem.conformance import STOCK, Cell, Run, Trial
 from hakmem.errors import HakmemError
@@ -270,7 +270,7 @@ def test_a_wrong_name_is_one_line(
 def test_every_variant_with_a_malloc_library_is_asked_glibcs_tests() -> None:
     wanted = [item.name for item in build.kept_variants() if item.interposable]
     assert conformance.chosen_variants("glibc", []) == wanted and "unified" in wanted
-    assert conformance.chosen_variants("programs", [])[:2] == ["unified", "diet"]
+    assert conformance.chosen_variants("programs", [])[:2] == [spec.DEFAULT_VARIANT, "diet"]
     assert conformance.chosen_variants("glibc", ["sll", "sll"]) == ["sll"]
 
 

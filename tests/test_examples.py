@@ -130,6 +130,19 @@ def test_a_program_to_tune_for_runs(name: str) -> None:
     run(words, cwd=EXAMPLES / "programs")
 
 
+@pytest.mark.parametrize(("name", "line"), [("redis.sh", "redis is not"), ("rocks.sh", "db_bench is not")])
+def test_a_program_that_is_not_there_is_one_line(name: str, line: str, tmp_path: Path) -> None:
+    answer = subprocess.run(
+        [str(shutil.which("sh")), EXAMPLES / "programs" / name],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 1 and answer.stderr.startswith(f"{line} on this machine: apt-get install ")
+    assert answer.stderr.count("\n") == 1
+
+
 def test_the_versions_agree() -> None:
     assert f"project(hakmem VERSION {hakmem.__version__} " in (ROOT / "CMakeLists.txt").read_text()
     assert f'\nversion = "{hakmem.__version__}"\n' in (ROOT / "pyproject.toml").read_text()

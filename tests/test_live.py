@@ -42,8 +42,8 @@ print(text.raw[:length].decode(), flush=True)
 sys.stdin.read()
 """
 SAME = (
-    "name digest heaps live_bytes cached_bytes in_transit_bytes medium_bytes large_bytes large_cached_bytes "
-    "mapped_bytes purged_bytes events thread_heaps"
+    "name digest heaps live_bytes cached_bytes depot_bytes in_transit_bytes medium_bytes large_bytes "
+    "large_cached_bytes mapped_bytes purged_bytes events thread_heaps"
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ def test_a_run_has_its_own_times_and_peak() -> None:
 def test_the_largest_process_of_a_command_is_its_peak() -> None:
     command = ["sh", "-c", f'{sys.executable} -S -c "{TOUCH}"; true']
     assert Prover(command).run(bench.libc()).peak_rss_kib > 64 << 10
+
+
+def test_a_command_of_several_lines_is_told_in_one_that_bash_reads_alike() -> None:
+    words = ["printf", "%s|", "two\nlines", "it's\ta\\n", "plain", "with blank", "", "é"]
+    line = Prover(words).label
+    assert "\n" not in line and line.endswith(" plain 'with blank' '' 'é'")
+    read = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert read.stdout == "".join(f"{word}|" for word in words[2:])
 
 
 def test_every_process_of_a_command_is_served_by_the_variant() -> None:
@@ -77,12 +86,16 @@ def test_a_command_that_cannot_be_proved_on_is_one_line(tmp_path: Path) -> None:
 
 
 def raced(
-    folder: Path, command: list[str], contestants: list[Contestant], rounds: int = 3
+    folder: Path,
+    command: list[str],
+    contestants: list[Contestant],
+    rounds: int = 3,
+    gone: Callable[[int], list[str]] = lambda _: [],
 ) -> tuple[list[tuple[str, int]], dict[str, str]]:
     with Store(folder / "store") as store:
         run = store.open_run("it", {})
         results, failed = prove.race(
-            Prover(command), contestants, rounds, 1, store, run, lambda _: True, lambda *_: None
+            Prover(command), contestants, rounds, 1, store, run, lambda _: True, lambda *_: None, gone
         )
         return sorted((one.variant, one.round) for one in results), failed
 
@@ -97,6 +110,12 @@ def test_rounds_are_whole_kept_and_not_repeated(tmp_path: Path) -> None:
     assert len(log.read_text()) == 2 * 6
     raced(tmp_path, command, contestants, rounds=4)
     assert len(log.read_text()) == 2 * 8
+
+
+def test_who_has_left_runs_no_further_round_and_keeps_those_it_ran(tmp_path: Path) -> None:
+    contestants = [bench.libc(), unified()]
+    found = raced(tmp_path, ["true"], contestants, gone=lambda index: ["unified"] if index > 0 else [])
+    assert found == ([("libc", 0), ("libc", 1), ("libc", 2), ("unified", 0)], {})
 
 
 def test_a_contestant_that_fails_leaves_the_race_and_libc_does_not(tmp_path: Path) -> None:

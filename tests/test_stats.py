@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 
 from hakmem import stats
 from hakmem.store import Result
@@ -67,8 +69,8 @@ def test_noise_floor_is_the_widest_difference_of_a_pair() -> None:
         + rows("libc", "s", [10.0])
         + rows("libc#2", "s", [9.0])
     )
-    assert stats.noise_floor(found, {"libc#2": "libc"}, ["r", "s"]) == pytest.approx(1 / 0.9 - 1)
-    assert math.isnan(stats.noise_floor(found, {"a#2": "a"}, ["r"]))
+    assert stats.row_noise(found, {"libc#2": "libc"}, ["r", "s"]) == pytest.approx(1 / 0.9 - 1)
+    assert math.isnan(stats.row_noise(found, {"a#2": "a"}, ["r"]))
 
 
 def test_within_the_noise_is_a_tie() -> None:
@@ -83,3 +85,31 @@ def test_ranks_are_compared_and_not_values() -> None:
     assert stats.rank_correlation([(1.0, 3.0), (2.0, 2.0), (3.0, 1.0)]) == pytest.approx(-1.0)
     assert stats.rank_correlation([(1.0, 2.0), (2.0, 1.0), (3.0, 4.0), (4.0, 3.0)]) == pytest.approx(0.6)
     assert stats.rank_correlation([(1.0, 2.0), (2.0, 1.0)]) is None
+
+
+@pytest.mark.parametrize("rounds", [6, 7, 8, 10, 20, 41])
+def test_a_rows_interval_misses_the_median_in_5_of_100_races(rounds: int) -> None:
+    draw = np.random.default_rng(rounds)
+    hit = draw.uniform(0.0, 0.5, (4000, rounds)) * draw.choice(
+        [-1.0, 0.0, 1.0], (4000, rounds), p=[0.1, 0.8, 0.1]
+    )
+    missed = 0
+    for logs in draw.normal(0.0, 0.05, (4000, rounds)) + hit:
+        low, high = stats.median_interval(logs)
+        assert min(logs) <= low <= np.median(logs) <= high <= max(logs)
+        missed += not low <= 0.0 <= high
+    assert 0.03 < missed / 4000 < 0.065
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 5])
+def test_few_rounds_give_the_smallest_and_the_largest(rounds: int) -> None:
+    logs = np.array([0.3, -0.2, 0.1, 0.7, 0.5])[:rounds]
+    assert stats.median_interval(logs) == (min(logs), max(logs))
+
+
+def test_a_rows_interval_is_between_the_order_statistics_of_the_sign_test() -> None:
+    # Of ten the second and the third lie around the median in 97.9 and 89.1 of 100 races
+    low, high = stats.median_interval(np.arange(10.0))
+    assert 1.0 < low < 2.0 and low + high == pytest.approx(9.0)
+    exact = scipy_stats.quantile_test(np.arange(10.0), p=0.5).confidence_interval(0.95)
+    assert exact.low <= low and high <= exact.high

@@ -21,10 +21,13 @@ from hakmem import bench, build, cli, handover, prove, question, sources, tune_c
 from hakmem.bench import Contestant
 from hakmem.errors import HakmemError
 from hakmem.programs import CommandRun
-from hakmem.store import Store
+from hakmem.stats import Ratio
+from hakmem.store import Result, Store
 from hakmem.tune import take
-from hakmem.tune_steps import Steps
+from hakmem.tune_steps import Steps, allocating_share, ranked_alike
+from hakmem.tuned import Standing
 from hakmem.verdict import LIBC_AGAIN
+from results import result
 from test_replay import drawn
 from written_trace import write
 
@@ -172,12 +175,23 @@ def test_workload_rows_decide_by_their_loops(trace: Path) -> None:
     assert "the workloads' loops" in " ".join(done.stdout.split())
 
 
+def proved(
+    prover: prove.Prover, contestants: list[Contestant], folder: Path
+) -> tuple[list[Result], dict[str, str], dict[str, str]]:
+    """The proof of a question with four rounds."""
+    asked = question.Question(command=("true",), rounds=4)
+    with Store(folder / "store") as store:
+        steps = Steps(asked, [], question.Journal(folder), store, lambda *_: None, lambda _: None)
+        steps.prover = prover
+        return steps.proof(contestants, math.inf)
+
+
 @pytest.mark.parametrize(
     ("seconds", "rounds"),
     [
         (lambda _: 1.0, 4),  # libc is level with itself: no round more than asked for
         (lambda _: 1.1, 40),  # never level
-        (lambda run: 1.1 if run <= 3 else 1.0, 13),  # level once the three first rounds are few
+        (lambda run: 1.1 if run <= 3 else 1.0, 14),  # level once the three first rounds are few
     ],
 )
 def test_the_program_is_run_until_libc_agrees_with_itself(
@@ -192,18 +206,26 @@ def test_the_program_is_run_until_libc_agrees_with_itself(
         return CommandRun(seconds(runs) if who.name == LIBC_AGAIN else 1.0, 1, 0, 1, 0, 0, "")
 
     monkeypatch.setattr(prover, "run", run)
-    with Store(tmp_path / "store") as store:
-        steps = Steps(
-            question.Question(command=("true",), rounds=4),
-            [],
-            question.Journal(tmp_path),
-            store,
-            lambda *_: None,
-            lambda _: None,
-        )
-        steps.prover = prover
-        results, failed = steps.proof([], math.inf)
-    assert not failed and len(results) == 2 * rounds
+    results, failed, left = proved(prover, [], tmp_path)
+    assert not failed and not left and len(results) == 2 * rounds
+
+
+def test_who_is_too_slow_leaves_the_proof_though_not_for_one_that_does_other_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prover = prove.Prover(["true"])
+    times = {LIBC_AGAIN: 1.1, "good": 0.8, "slow": 1.6, "cheat": 0.1}
+
+    def run(who: Contestant) -> CommandRun:
+        return CommandRun(times.get(who.name, 1.0), 1, 0, 1, 0, 0, "other" if who.name == "cheat" else "")
+
+    monkeypatch.setattr(prover, "run", run)
+    field = [Contestant(name, None, kind="peer") for name in ("good", "slow", "cheat")]
+    results, failed, left = proved(prover, field, tmp_path)
+    assert failed.keys() == {"cheat"} and left.keys() == {"slow"}
+    assert left["slow"].startswith("2.00 times the time of good (")
+    rounds = {name: sum(one.variant == name for one in results) for name in ("libc", "good", "slow")}
+    assert rounds == {"libc": 40, "good": 40, "slow": 4}
 
 
 def test_the_named_set_is_handed_over_with_the_page_and_the_rows(
@@ -240,4 +262,26 @@ def test_the_example_tunes_a_small_program(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert any(line.startswith("program  unified ") for line in lines)
-    assert re.match(r"(Keep libc: |A tie of |\w+ wins: )", lines[-1])
+    assert re.match(r"(Keep libc: |A tie of |\w+ wins: )", lines[-1]), "the verdict is one line"
+
+
+def test_what_allocating_takes_of_the_program_is_told() -> None:
+    libc = dataclasses.replace(result(), ops=100_000_000, ns_per_op=10.0)
+    null = dataclasses.replace(libc, variant="null", ns_per_op=4.0)
+    told = allocating_share([libc, null], 2.0)
+    assert told.startswith("by replay, libc takes 0.60 s, 30.0% of the program's time")
+    assert allocating_share([libc, dataclasses.replace(null, ns_per_op=10.0)], 2.0) == ""
+
+
+def test_how_alike_program_and_replay_rank_is_told() -> None:
+    def ran(by: str, **times: float) -> list[Standing]:
+        return [
+            Standing(name, "", "", by, 3, 1.0, 0.0, Ratio(at, at, at), None, None, None, 1.0)
+            for name, at in times.items()
+        ]
+
+    program = ran("program", a=0.5, b=0.7, c=0.9, only_here=0.1)
+    alike = "replay ranks these 3 as the program does by"
+    assert ranked_alike(program, ran("replay", a=0.1, b=0.2, c=0.3)) == f"{alike} 1.00 (Spearman)"
+    assert ranked_alike(program, ran("replay", a=0.3, b=0.2, c=0.1)) == f"{alike} -1.00 (Spearman)"
+    assert ranked_alike(program, ran("replay", a=0.3, b=0.2)) == ""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from hakmem import build, spec, verdict
+from hakmem import build, search, spec, verdict
 from hakmem.store import Result
 from hakmem.verdict import KEEP, TIE, WINNER, Verdict
 from synthetic import BLANK
@@ -92,6 +92,18 @@ def test_who_breaks_the_memory_budget_cannot_win() -> None:
     assert decided(results, "sll", "unified", max_rss=1.3).name == "sll"
     kept = decided(results, "sll", "unified", max_rss=1.0)
     assert kept.kind == KEEP and "sll, unified break the memory budget" in kept.sentence
+
+
+def test_who_is_slower_than_the_leader_by_more_than_the_noise_is_excluded() -> None:
+    times = {"one": 0.7, "other": 0.71, "far": 0.9, "slower": 1.2, "heavy": 0.3}
+    for seed in SEEDS:
+        results = measured(times, seed, memory={"heavy": 2.0})
+        out = search.excluded(results, list(times), 1.5, whole=False, plus_kib=0)
+        assert {"slower"} <= set(out) <= {"far", "slower"}
+        assert "times the time of one (" in out["slower"] or "times the time of other (" in out["slower"]
+    # one that is not asked of is nobody's leader, whatever its figures
+    honest = search.excluded(results, ["one", "other"], 2.5, whole=False, plus_kib=0)
+    assert honest == {} != search.excluded(results, list(times), 2.5, whole=False, plus_kib=0)
 
 
 def test_an_advantage_within_the_noise_keeps_libc_and_says_so() -> None:

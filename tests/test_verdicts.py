@@ -166,6 +166,7 @@ def without(key: str) -> Callable[[dict[str, Any]], object]:
         ),
         (lambda v: v["verdict"]["time"].update(low=9), "verdict.time: expected a ratio within its interval"),
         (lambda v: v["verdict"]["time"].pop("high"), "verdict.time.high: expected it, got nothing"),
+        (lambda v: v["verdict"].pop("memory"), "verdict.memory: expected it, got nothing"),
         (lambda v: v.update(sets={"unified": 5}), "sets.unified: expected an object, got 5"),
         (lambda v: v.update(standings=[7]), "standings.0: expected an object, got 7"),
         (lambda v: v.update(max_rss="1.5x"), 'max_rss: expected a valid number, got "1.5x"'),

@@ -1,4 +1,4 @@
-// The back's parts on a fixed arena that refuses on command: region cache, large blocks, slabs and bins.
+// The back's parts on a fixed arena that refuses on command: depots, region cache, large blocks, slabs and bins.
 #include <hakmem/slab/bitmap.hpp>
 
 #include <algorithm>
@@ -20,6 +20,36 @@ using test::Parts;
 using test::started;
 using test::ToyVariant;
 using test::with;
+
+// ---- depots -------------------------------------------------------------------------------------------------------------
+
+const test::Test depot{"a depot takes what it has room for, gives the last put first, and tells what lay idle", [] {
+  using Depot = back::Depot<8>;
+  Depot depot;
+  Depot::Slots slots{}, taken{};
+  Block blocks[10];
+  std::vector<Block*> drained;
+  const auto sink = [&](Block* block) { drained.push_back(block); };
+  check_equal(depot.room(100), 8u);
+  check_equal(depot.room(3), 3u);
+  for (int i = 0; i < 6; ++i) depot.put(slots, &blocks[i]);
+  check_equal(depot.size(), 6u);
+  check_equal(depot.room(100), 2u);
+  check_equal(depot.room(5), 0u);
+  check_equal(depot.drain_idle(slots, false, sink), 0u);  // all of it is fresh
+  check_equal(depot.take(slots, 4, taken), 4u);
+  check(taken[0] == &blocks[2] && taken[3] == &blocks[5], "the last four, in their order");
+  for (int i = 6; i < 9; ++i) depot.put(slots, &blocks[i]);
+  check_equal(depot.drain_idle(slots, false, sink), 2u);  // never fewer than two since
+  check(drained == std::vector<Block*>{&blocks[0], &blocks[1]}, "the oldest");
+  check_equal(depot.take(slots, 8, taken), 3u);
+  check(taken[0] == &blocks[6] && taken[2] == &blocks[8], "what is left moved down");
+  check_equal(depot.take(slots, 8, taken), 0u);
+  depot.put(slots, &blocks[9]);
+  check_equal(depot.drain_idle(slots, false, sink), 0u);
+  check_equal(depot.drain_idle(slots, true, sink), 1u);
+  check_equal(depot.size(), 0u);
+}};
 
 // ---- regions and large blocks ------------------------------------------------------------------------------------------
 
@@ -60,6 +90,61 @@ const test::Test cache{"the region cache is bounded, gives back all it has, and 
   parts.regions.flush(parts.pages);
   check_equal(parts.regions.bytes(), 0u);
   check(parts.pages.map(parts.pages.range_bytes()) != nullptr, "everything is back");
+}};
+
+// `take` gives a piece of memory, `give` takes it back, `decay` is what is tested; a piece's first word tells whether it was
+// given back to the source, which clears what it gets.
+template <class Take, class Give, class Decay>
+void gives_back_what_idles(Take take, Give give, Decay decay) {
+  std::size_t* idle = take();
+  std::size_t* busy = take();
+  std::size_t* live = take();
+  *idle = *busy = *live = 1;
+  give(idle);
+  decay();
+  check_equal(*idle, 1u);
+  for (int i = 0; i < 3; ++i) {
+    give(busy);
+    decay();
+    check_equal(*idle, 0u);
+    check_equal(*busy, 1u);
+    // the one that is still resident, or the lowest
+    std::size_t* again = take();
+    if (again != busy) {
+      busy = take();
+      give(again);
+    }
+    *busy = 1;
+  }
+  give(busy);
+  decay();
+  decay();
+  check_equal(*busy, 0u);
+  check_equal(*live, 1u);
+  give(live);
+}
+
+const test::Test idle{"what idles from one decay to the next goes back, whatever comes and goes beside it", [] {
+  struct Tag {};
+  using V = ToyVariant<Tag, with(pages::Purge::kDecay)>;
+  static constinit Parts<V> parts{};
+  started<V>(parts);
+  constexpr std::size_t kRegion = Parts<V>::kRegion;
+  gives_back_what_idles([] { return static_cast<std::size_t*>(parts.regions.take(parts.pages, kRegion).start); },
+                        [](std::size_t* p) { parts.regions.give(parts.pages, p, kRegion, kRegion); },
+                        [] { parts.regions.decay(parts.pages); });
+  gives_back_what_idles([] { return static_cast<std::size_t*>(parts.runs.take(parts, 3 * base::kPage)); },
+                        [](std::size_t* p) { parts.runs.give(parts, p); }, [] { parts.runs.decay(parts); });
+  using Slab = typename Parts<V>::SuperSlab::SlabType;
+  std::map<std::size_t*, Slab*> slabs;
+  gives_back_what_idles(
+      [&] {
+        Slab* slab = parts.pool.take(parts, 1, nullptr, 0);
+        auto* first = reinterpret_cast<std::size_t*>(slab->geometry.block(0));
+        slabs[first] = slab;
+        return first;
+      },
+      [&](std::size_t* p) { parts.pool.give(parts, slabs.at(p)); }, [] { parts.pool.decay(parts); });
 }};
 
 const test::Test large{"large blocks are aligned, keep their contents when they grow in place, and come back", [] {

@@ -1,9 +1,11 @@
 // Engines over a fixed arena that refuses on command: exhaustion, and whether every block is accounted for.
+#include <hakmem/classes/fitted.hpp>
 #include <hakmem/classes/linear16.hpp>
 #include <hakmem/concepts/interposable.hpp>
 #include <hakmem/engine/engine.hpp>
 #include <hakmem/engine/statistics.hpp>
 #include <hakmem/front/bypass.hpp>
+#include <hakmem/front/hot_mag.hpp>
 #include <hakmem/front/magazine.hpp>
 #include <hakmem/front/sharded.hpp>
 #include <hakmem/front/sll.hpp>
@@ -121,7 +123,8 @@ class Checker {
     while (!live_.empty()) drop(random_.below(live_.size()));
   }
 
-  // Blocks out of slabs = live ones + those in this thread's front; runs in use = live ones + those that it keeps.
+  // Blocks out of slabs = live ones + those in this thread's front and in depots; runs in use = live ones + those that it
+  // keeps.
   void count() {
     auto& parts = Engine::parts();
     std::size_t small = 0, runs = 0, larges = 0;
@@ -133,7 +136,10 @@ class Checker {
       }
     }
     std::size_t cached = 0;
-    for (base::ClassIndex c = 1; c <= V::Classes::kCount; ++c) cached += Engine::heap()->front.size(c);
+    for (base::ClassIndex c = 1; c <= V::Classes::kCount; ++c) {
+      cached += Engine::heap()->front.size(c);
+      if constexpr (engine::Parts<V>::kDepot != 0) cached += parts.shared[c].depot.size();
+    }
     check_equal(parts.pool.totals().blocks_out, small + cached);
     check_equal(parts.runs.used_runs(), runs + Engine::heap()->runs.runs());
     check_equal(parts.large.count(), larges);
@@ -308,6 +314,43 @@ const test::Test encoded{"engines with encoded links account for every block", [
   holds<EncodedAdopt>();
   holds<EncodedHome>();
   holds<EncodedSharded>();
+}};
+struct FarApart : ToyVariant<Tag<9>> {
+  using Classes = classes::Fitted<classes::FittedOptions{.sizes = {64, 32768}}>;
+};
+const test::Test far_apart{"realloc leaves a block where it is when no other class is nearer", [] {
+  using Engine = engine::Engine<FarApart>;
+  void* p = Engine::malloc(4096);
+  for (const std::size_t n : {5000, 65, 32768, 100}) check(Engine::realloc(p, n) == p, "of the same class");
+  void* q = Engine::realloc(p, 64);
+  check(q != p && Engine::usable_size(q) == 64, "of the smaller one");
+  Engine::free(q);
+}};
+struct OrderedMagazine : ToyVariant<Tag<10>> {
+  using Front = front::Magazine<>;
+};
+struct OrderedHotMag : ToyVariant<Tag<11>> {
+  using Front = front::Stack<front::StackOptions{}, front::HotMag<>, front::Sll<>>;
+};
+struct OrderedBitmap : ToyVariant<Tag<12>> {
+  using Front = front::Sll<>;
+  using Store = slab::Bitmap;
+};
+template <class V>
+void hands_out_in_order() {
+  using Engine = engine::Engine<V>;
+  std::vector<std::byte*> blocks;
+  for (int i = 0; i < 300; ++i) blocks.push_back(static_cast<std::byte*>(Engine::malloc(64)));
+  std::size_t backwards = 0;
+  for (std::size_t i = 1; i < blocks.size(); ++i) backwards += blocks[i] < blocks[i - 1];
+  check_equal(backwards, 0u);
+  for (std::byte* block : blocks) Engine::free(block);
+}
+const test::Test in_order{"fresh blocks come by ascending addresses, from arrays and lists", [] {
+  hands_out_in_order<ToyVariant<Tag<13>>>();
+  hands_out_in_order<OrderedMagazine>();
+  hands_out_in_order<OrderedHotMag>();
+  hands_out_in_order<OrderedBitmap>();
 }};
 const test::Test bypass{"bypass with linear16 accounts for every block", holds<FewClasses>};
 

@@ -3,6 +3,7 @@
 #include <hakmem/classes/geometric4.hpp>
 #include <hakmem/classes/linear16.hpp>
 #include <hakmem/classes/pow2.hpp>
+#include <hakmem/concepts/front_policy.hpp>
 #include <hakmem/front/bypass.hpp>
 #include <hakmem/front/hot_mag.hpp>
 #include <hakmem/front/magazine.hpp>
@@ -15,6 +16,7 @@
 #include <hakmem/guard/encoded_links.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -30,6 +32,7 @@ using namespace hakmem;
 using base::Block;
 using base::ClassIndex;
 using test::check;
+using test::check_equal;
 
 // The smallest block that every form of links fits.
 struct alignas(base::kBlockAlign) Slot {
@@ -75,6 +78,20 @@ struct AnyFront {
   explicit AnyFront(ClassIndex count) : classes(count) {}
 };
 
+// A front in memory that began as zeroes.
+template <class Front>
+class Zeroed {
+ public:
+  Zeroed() : front_(new (std::calloc(1, sizeof(Front))) Front) {}
+  Zeroed(const Zeroed&) = delete;
+  ~Zeroed() { std::free(front_); }
+  Front& operator*() const { return *front_; }
+  Front* operator->() const { return front_; }
+
+ private:
+  Front* front_;
+};
+
 template <class Front, class Classes, class Links>
 struct Adapter final : AnyFront {
   Adapter() : AnyFront(Classes::kCount) { front.open(); }
@@ -98,7 +115,8 @@ struct Adapter final : AnyFront {
     if constexpr (requires { front.put_chain(c, chain); }) front.put_chain(c, chain);
   }
   Block* next(const Block* block) override { return Links::next(block); }
-  Front front{};
+  Zeroed<Front> memory;
+  Front& front = *memory;
 };
 
 class Model {
@@ -179,7 +197,7 @@ class Model {
     if (c == 0) return;
     while (!held_[c].empty()) pop(c);
     const unsigned want = front_->refill_want(c);
-    check(want <= 256, "a refill is bounded");
+    check(want <= concepts::kMostRefilled, "a refill is bounded");
     for (unsigned i = 0; i < want; ++i) {
       Block* block = take_free();
       if (block == nullptr) return;
@@ -280,7 +298,7 @@ const test::Test unified{"unified obeys the contract of fronts", [] {
 // emptied and opened anew is as it was.
 template <class Front, class Classes>
 void grows(std::size_t budget) {
-  const auto front = std::make_unique<Front>();
+  const Zeroed<Front> front;
   std::vector<Slot> slots(60000);
   const auto most_held = [&](ClassIndex c) {
     for (auto& slot : slots) {
@@ -316,6 +334,22 @@ const test::Test growth{"fronts grow out of one budget and begin anew when opene
   grows<Unified<UnifiedOptions{.growth_kib = 65536}>::Type<Classes>, Classes>(std::size_t{64} << 20);
   grows<Magazine<MagazineOptions{.growth_kib = 300}>::Type<Classes>, Classes>(std::size_t{300} << 10);
   grows<Magazine<MagazineOptions{.growth_kib = 65536}>::Type<Classes>, Classes>(std::size_t{64} << 20);
+}};
+template <class Front>
+void moves_more_when_grown(unsigned refill) {
+  const Zeroed<Front> front;
+  front->open();
+  check_equal(front->refill_want(1), refill);
+  for (int miss = 0; miss < 60; ++miss) front->refill_want(1);
+  check_equal(front->refill_want(1), Growth<classes::Geometric4<>, 0>::kMostMoved);
+  check_equal(front->refill_want(2), refill);
+}
+const test::Test batches{"a class that has grown is refilled in larger batches", [] {
+  using Classes = classes::Geometric4<>;
+  moves_more_when_grown<Unified<>::Type<Classes>>(32);
+  moves_more_when_grown<Unified<UnifiedOptions{.capacity = {512, 512, 512, 512, 512, 512, 512, 512}, .refill = 8}>::Type<Classes>>(8);
+  moves_more_when_grown<Magazine<>::Type<Classes>>(32);
+  moves_more_when_grown<Magazine<MagazineOptions{.slots = 512, .refill = 8}>::Type<Classes>>(8);
 }};
 const test::Test split{"split obeys the contract of fronts", [] {
   obey<Split<SplitOptions{}, HotMag<>, Unified<>>>();

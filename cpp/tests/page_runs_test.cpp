@@ -1,5 +1,6 @@
 // Page runs on a fixed arena against a model of intervals, then with many threads.
 #include <algorithm>
+#include <bitset>
 #include <map>
 #include <thread>
 #include <type_traits>
@@ -19,6 +20,43 @@ using test::started;
 using test::ToyVariant;
 using test::with;
 
+template <std::size_t kPages>
+void a_set_against_a_model(std::uint64_t seed) {
+  test::Random random(seed);
+  back::PageSet<kPages> sets[2];
+  std::bitset<kPages> models[2];
+  for (int step = 0; step < 2000 && test::failures == 0; ++step) {
+    const std::size_t which = random.below(2), first = random.below(kPages);
+    const std::size_t count = random.below(4) == 0 ? kPages - first : random.below(kPages - first + 1);
+    if (random.below(8) == 0) {
+      sets[which].remove(sets[1 - which]);
+      models[which] &= ~models[1 - which];
+    } else {
+      sets[which].add(first, count);
+      for (std::size_t i = first; i < first + count; ++i) models[which][i] = true;
+    }
+    check_equal(sets[which].empty(), models[which].none());
+    const std::size_t begin = random.below(2) == 0 ? 0 : random.below(kPages);
+    const std::size_t range = random.below(2) == 0 ? kPages - begin : random.below(kPages - begin + 1);
+    std::bitset<kPages> seen, expected;
+    for (std::size_t i = begin; i < begin + range; ++i) expected[i] = models[which][i];
+    std::size_t end = 0;
+    sets[which].each_run(begin, range, [&](std::size_t from, std::size_t length) {
+      check(length != 0 && (end == 0 || from > end), "ascending, and as long as they go");
+      end = from + length;
+      for (std::size_t i = from; i < end; ++i) seen[i] = true;
+    });
+    check(seen == expected, "the pages that were added and not removed");
+  }
+}
+
+const test::Test sets{"a set of pages holds what was added and not removed, in its longest runs", [] {
+  a_set_against_a_model<16>(1);
+  a_set_against_a_model<64>(2);
+  a_set_against_a_model<256>(3);
+  a_set_against_a_model<1000>(4);
+}};
+
 template <class V>
 class Runs {
  public:
@@ -33,6 +71,7 @@ class Runs {
         default: give();
       }
       check_equal(parts_.runs.used_runs(), runs_.size());
+      if (random_.below(100) == 0) parts_.runs.decay(parts_);
       if (random_.below(1000) == 0) parts_.runs.collect(parts_);
     }
     while (!runs_.empty()) give();
@@ -46,7 +85,7 @@ class Runs {
 
   void take() {
     const std::size_t bytes = 1 + random_.below(random_.below(4) == 0 ? kLargest : 4 * base::kPage);
-    const auto start = base::address(parts_.runs.take(parts_, bytes));
+    const auto start = base::address(parts_.runs.take(parts_, bytes, random_.below(4) == 0));
     if (start == 0) return;
     check(start % base::kPage == 0, "page-aligned");
     const std::size_t pages = (bytes + base::kPage - 1) / base::kPage;
@@ -69,15 +108,19 @@ class Runs {
     if (runs_.empty()) return;
     const auto it = some();
     const auto [start, pages] = *it;
-    const std::size_t wanted = 1 + random_.below(2 * pages);
-    if (wanted * base::kPage > kLargest) return;
+    const std::size_t wanted = 1 + random_.below(2 * pages), most = wanted + random_.below(wanted + 1);
+    if (most * base::kPage > kLargest) return;
     verify(start, pages);
-    const bool done = parts_.runs.resize(parts_, reinterpret_cast<void*>(start), wanted * base::kPage);
+    const bool done = parts_.runs.resize(parts_, reinterpret_cast<void*>(start), wanted * base::kPage, most * base::kPage);
     check(done || wanted > pages, "a run can always be shortened");
     if (done) {
-      it->second = wanted;
-      apart(start, wanted);
-      fill(start, std::min(pages, wanted), wanted);
+      std::byte* first = nullptr;
+      std::size_t bytes = 0;
+      parts_.runs.find_used(reinterpret_cast<std::byte*>(start) + std::remove_reference_t<decltype(parts_)>::kPrefix, first, bytes);
+      it->second = bytes / base::kPage;
+      check(it->second >= wanted && it->second <= most, "as long as is asked for");
+      apart(start, it->second);
+      fill(start, std::min(pages, it->second), it->second);
     }
     found(start);
     verify(start, it->second);
@@ -92,6 +135,10 @@ class Runs {
       const bool found = parts_.runs.find_used(reinterpret_cast<void*>(start + at), first, length);
       check(found == (at == kBegin), "found from where its block begins and from nowhere else");
       if (found) check(base::address(first) == start && length == bytes, "whole");
+      const unsigned cached = parts_.runs.length_at(reinterpret_cast<void*>(start + at));
+      const unsigned exactly = back::RunLengths::exactly(static_cast<unsigned>(runs_[start]));
+      check((at == kBegin && exactly < back::RunLengths::kCount) ? cached == exactly : cached >= back::RunLengths::kCount,
+            "a thread's cache is told its length where it takes such runs");
     }
   }
   void apart(std::uintptr_t start, std::size_t pages) {

@@ -32,7 +32,7 @@ struct ToyVariant {
   using Classes = classes::Geometric4<classes::Geometric4Options{.largest = 4096}>;
   using Store = slab::Freelist;
   using Owner = owner::Mask;
-  using Remote = remote::Adopt;
+  using Remote = remote::Adopt<>;
   using Pages = pages::Failing<pages::FixedArena<std::size_t{24} << 20, Tag, O>>;
   using Thread = thread::TlsPointer;
   using Guard = guard::None;

@@ -195,7 +195,10 @@ def _refill(default: int, high: int = 256, at_most: str = "") -> Option:
 
 
 def _growth() -> Option:
-    meaning = "KiB by which all classes of a thread may grow together between two decays; 0: none grows"
+    meaning = (
+        "KiB by which all classes of a thread may grow together between two decays, then in larger batches; "
+        "0: none grows"
+    )
     return Option("growth_kib", "int", meaning, 512, 0, 65536)
 
 
@@ -231,7 +234,12 @@ _PAGES_OPTIONS = (
         choice_type="Purge",
     ),
     Option(
-        "decay_ms", "int", "milliseconds that empty memory is kept under purge = decay", 1000, 1, 3_600_000
+        "decay_ms",
+        "int",
+        "under purge = decay, the most milliseconds that empty memory is kept; the least is half",
+        1000,
+        1,
+        3_600_000,
     ),
     Option("large_cache_mib", "int", "MiB of freed large blocks kept for reuse", 64, 0, 65536),
 )
@@ -419,7 +427,21 @@ AXES: tuple[Axis, ...] = (
         "remote",
         "what a free of another thread's block does",
         (
-            Kind("adopt", "the freeing thread's own cache takes the block"),
+            Kind(
+                "adopt",
+                "the freeing thread's own cache takes the block",
+                (
+                    Option(
+                        "depot",
+                        "int",
+                        "blocks of a class, of 64 KiB at most, that one cache has spilled and the next may "
+                        "have; 0: they go to their slabs",
+                        256,
+                        0,
+                        1024,
+                    ),
+                ),
+            ),
             Kind(
                 "return_home",
                 "the block goes to its owner's queue",
@@ -507,7 +529,7 @@ AXES: tuple[Axis, ...] = (
                         "run_cache_kib",
                         "int",
                         "KiB of medium blocks a thread keeps for itself",
-                        8192,
+                        16384,
                         0,
                         65536,
                     ),

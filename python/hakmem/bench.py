@@ -653,7 +653,7 @@ def _report(
         against = stats.ratio(found, summary.variant, "libc", summary.label)
         table.append({**vars(summary), "ratio_to_libc": vars(against) if against else None})
     means = {name: stats.geometric_mean(found, name, "libc", labels) for name in names if name != "null"}
-    floor = stats.noise_floor(found, twins, labels)
+    floor = stats.row_noise(found, twins, labels)
     return {
         "run": run_id,
         "cells": table,
@@ -712,7 +712,7 @@ def _print(console: Any, results: Sequence[Result], rows: Sequence[Row], twins: 
 def _print_noise(
     console: Any, results: Sequence[Result], rows: Sequence[Row], twins: Mapping[str, str]
 ) -> None:
-    floor = stats.noise_floor(stats.cells(results), twins, [row.label for row in rows])
+    floor = stats.row_noise(stats.cells(results), twins, [row.label for row in rows])
     console.print(
         f"noise: the same allocator under two names differs by up to {floor:.1%} in a row", highlight=False
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import shlex
 import sys
 import tempfile
 import time
@@ -330,8 +329,8 @@ def count(
     as_json: JsonOption = False,
     scheduler: SchedulerOption = None,
 ) -> None:
-    """Count instructions per operation with callgrind, for each variant (default: unified) on each row."""
-    chosen = _chosen(names or ([] if sweep else ["unified"]), sweep, overrides, default_all=False)
+    """Count instructions per operation with callgrind, for each variant (default: magazine) on each row."""
+    chosen = _chosen(names or ([] if sweep else [spec.DEFAULT_VARIANT]), sweep, overrides, default_all=False)
     rows = workloads.suite(suite)
     _delegate("cluster", scheduler=scheduler, work="count", variants=chosen, options=(rows,), as_json=as_json)
 
@@ -362,13 +361,13 @@ def bench(
         Path | None, typer.Option(metavar="FILE", help="Write a page with the heat map here")
     ] = None,
 ) -> None:
-    """Race variants (default: unified) against libc on workloads and print medians with intervals."""
+    """Race variants (default: magazine) against libc on workloads and print medians with intervals."""
     if suite == "programs":  # real programs, end to end
         if instructions:
             raise SpecError("command line", "--instructions", "a suite of workloads", suite)
         _delegate(
             "program_race",
-            names=names or ([] if sweep else ["unified"]),
+            names=names or ([] if sweep else [spec.DEFAULT_VARIANT]),
             sweep=sweep or [],
             rounds=rounds,
             seed=seed,
@@ -381,7 +380,7 @@ def bench(
         return
     _delegate(
         "bench",
-        names=names or ([] if sweep else ["unified"]),
+        names=names or ([] if sweep else [spec.DEFAULT_VARIANT]),
         sweep=sweep or [],
         suite=suite,
         rounds=rounds,
@@ -403,10 +402,10 @@ def containers(
     given: PeerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Race C++ containers on variants (default: unified) in-line against malloc, std::pmr and Boost."""
+    """Race C++ containers on variants (default: magazine) in-line against malloc, std::pmr and Boost."""
     _delegate(
         "containers",
-        names=names or ["unified"],
+        names=names or [spec.DEFAULT_VARIANT],
         rounds=rounds,
         with_peers=with_peers,
         peers=given or [],
@@ -428,10 +427,10 @@ def scale(
         Path | None, typer.Option(metavar="FILE", help="Write a page with the plots here")
     ] = None,
 ) -> None:
-    """Measure how cost grows with threads, live blocks and heap, on variants (default: unified) and libc."""
+    """Measure how cost grows with threads, live blocks and heap, on variants (default: magazine) and libc."""
     _delegate(
         "scale_report",
-        names=names or ["unified"],
+        names=names or [spec.DEFAULT_VARIANT],
         rounds=rounds,
         quick=quick,
         with_peers=with_peers,
@@ -525,7 +524,7 @@ def run(
     ] = None,
 ) -> None:
     """Run a program on a malloc library, prove that it and what it starts use it, exit with its code."""
-    from . import live, preload, witness
+    from . import live, preload, prove, witness
 
     built = _build_one(name, overrides)
 
@@ -533,9 +532,8 @@ def run(
         if quiet:
             return
         seen = "mapped in" if proof.mapped else "listed by the loader for"
-        sys.stderr.write(
-            f"hakmem: {proof.id} serves {shlex.join(command)}: {built.library} is {seen} pid {proof.pid}\n"
-        )
+        line = prove.shell_line(command)
+        sys.stderr.write(f"hakmem: {proof.id} serves {line}: {built.library} is {seen} pid {proof.pid}\n")
 
     with tempfile.TemporaryDirectory(prefix="hakmem-run-") as name_of_folder:
         folder = Path(name_of_folder)
@@ -657,11 +655,11 @@ def replay(
     given: PeerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a recorded program's calls under variants (default: unified), libc and the null allocator."""
+    """Make a recorded program's calls under variants (default: magazine), libc and the null allocator."""
     _delegate(
         "replay",
         path=path,
-        names=names or ["unified"],
+        names=names or [spec.DEFAULT_VARIANT],
         process=process,
         rounds=rounds,
         with_peers=with_peers,

@@ -32,14 +32,14 @@ from rich.console import Console
 from rich.table import Table
 
 from . import build as builds
-from . import glibc_tests, process_group
+from . import glibc_tests, process_group, spec
 from .build import Built
 from .errors import HakmemError, UnknownNameError
 from .glibc_tests import Say
 
 STOCK = "stock"
 SUITES = ("glibc", "cpython", "programs")
-PROGRAM_VARIANTS = ("unified", "diet", "hardened")
+PROGRAM_VARIANTS = (spec.DEFAULT_VARIANT, "diet", "hardened")
 """The variants of `cpython` and `programs` when none is named; one that is not kept is left out."""
 
 CPYTHON_MODULES = (

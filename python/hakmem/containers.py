@@ -287,7 +287,7 @@ def cli_containers(
     if boost is None:
         errors.print(f"boost: not on this machine: apt-get install {BOOST_PACKAGE}")
     table = standings(results, what)
-    floor = stats.noise_floor(stats.cells(results), twins, LOOPS)
+    floor = stats.row_noise(stats.cells(results), twins, LOOPS)
     if as_json:
         answer = {
             "loops": MEANINGS,

@@ -47,7 +47,7 @@ _FIELDS = (
     "mapped_bytes",
     "purged_bytes",
 )
-_FLOWS = ("malloc", "free", "fetched", "returned", "sent", "home")
+_FLOWS = ("malloc", "free", "fetched", "returned", "sent", "home", "left", "taken")
 _MALLOCS = ("malloc_front_hit", "refill", "medium_malloc", "large_malloc")
 _FREES = ("free_front_hit", "flush", "free_remote", "medium_free", "large_free")
 _RUN_PAGE = 4096
@@ -130,7 +130,7 @@ class LiveProcess:
         heaps = self._heaps()
         classes = range(1, layout["classes"] + 1)
         usable = (0, *self._class_bytes)
-        live, cached, transit = ([0] * (layout["classes"] + 1) for _ in range(3))
+        live, cached, depot, transit = ([0] * (layout["classes"] + 1) for _ in range(4))
         rows = []
         events = dict.fromkeys(self._event_names, 0)
         for number, heap in heaps:
@@ -142,8 +142,10 @@ class LiveProcess:
                 flow = {name: blocks[name][c] for name in _FLOWS}
                 live[c] += flow["malloc"] - flow["free"] - flow["sent"]
                 transit[c] += flow["sent"] - flow["home"]
+                depot[c] += flow["left"] - flow["taken"]
                 if layout["caches"]:
-                    held = max(0, flow["fetched"] - flow["returned"] - flow["malloc"] + flow["free"])
+                    came = flow["fetched"] + flow["taken"] + flow["free"]
+                    held = max(0, came - flow["returned"] - flow["left"] - flow["malloc"])
                     cached[c] += held
                     mine += held * usable[c]
             rows.append(
@@ -163,8 +165,8 @@ class LiveProcess:
         (pages,) = self._words(layout["medium_pages"], 1)
         if layout["model_kept"]:
             for _number, heap in heaps:
-                kept_bytes, kept_runs = self._words(self._in(heap, "model_kept"), 2)
-                pages, runs = pages - kept_bytes // _RUN_PAGE, runs - kept_runs
+                (kept,) = self._words(self._in(heap, "model_kept"), 1)
+                pages, runs = pages - (kept & 0xFFFFFFFF), runs - (kept >> 32)
         medium = max(0, pages * _RUN_PAGE - runs * layout["prefix"])
         (large,) = self._words(layout["large_bytes"], 1)
         found = {
@@ -174,7 +176,8 @@ class LiveProcess:
             "library": str(self.library),
             "heaps": len(rows),
             "live_bytes": total(live) + medium + large,
-            "cached_bytes": total(cached),
+            "cached_bytes": total(cached) + total(depot),
+            "depot_bytes": total(depot),
             "in_transit_bytes": total(transit),
             "medium_bytes": medium,
             "large_bytes": large,
@@ -187,8 +190,9 @@ class LiveProcess:
                 {
                     "bytes": usable[c],
                     "live_bytes": max(0, live[c]) * usable[c],
-                    "cached_bytes": cached[c] * usable[c],
-                    "out_bytes": (max(0, live[c]) + cached[c] + max(0, transit[c])) * usable[c],
+                    "cached_bytes": (cached[c] + max(0, depot[c])) * usable[c],
+                    "out_bytes": (max(0, live[c]) + cached[c] + max(0, depot[c]) + max(0, transit[c]))
+                    * usable[c],
                 }
                 for c in classes
                 if usable[c] != 0

@@ -198,12 +198,6 @@ class _Field:
         return cells
 
 
-def _labels(cells: stats.Cells, *names: str) -> list[str]:
-    """The rows that all these contestants have, in the order of first measuring."""
-    labels = dict.fromkeys(label for _name, label in cells)
-    return [label for label in labels if all((name, label) in cells for name in names)]
-
-
 def _memory(cells: stats.Cells, name: str, label: str) -> float:
     """Median peak RSS of a cell, KiB."""
     return stats.median([result.peak_rss_kib for result in cells[name, label]])
@@ -212,7 +206,7 @@ def _memory(cells: stats.Cells, name: str, label: str) -> float:
 def memory_problem(cells: stats.Cells, name: str, budget: float) -> str:
     """Why a variant does not keep the memory budget on some row, or nothing."""
     worst, text = 0.0, ""
-    for label in _labels(cells, name, LIBC):
+    for label in stats.labels_of(cells, name, LIBC):
         peak, libc = _memory(cells, name, label), _memory(cells, LIBC, label)
         allowed = budget * libc + MEMORY_PLUS_KIB
         if peak > allowed and peak / allowed > worst:
@@ -225,7 +219,7 @@ def memory_problem(cells: stats.Cells, name: str, budget: float) -> str:
 
 
 def _score(cells: stats.Cells, name: str) -> Ratio | None:
-    return stats.geometric_mean(cells, name, LIBC, _labels(cells, name, LIBC))
+    return stats.geometric_mean(cells, name, LIBC, stats.labels_of(cells, name, LIBC))
 
 
 def _narrow(entries: _Field, stage: Stage, cells: stats.Cells) -> None:
@@ -338,11 +332,11 @@ def _rows_of(
     last = {stage: stats.summarise(found) for stage, found in entries.cells.items()}
     shown = stats.summarise(cells)
     where = [(name, stage, entries.cells[stage]) for name, stage in entries.stage.items()]
-    if (LIBC_AGAIN, next(iter(_labels(cells, LIBC)), "")) in cells:
+    if (LIBC_AGAIN, next(iter(stats.labels_of(cells, LIBC)), "")) in cells:
         final = next(stage for stage, found in entries.cells.items() if found is cells)
         where += [(name, final, cells) for name in (LIBC_AGAIN, *entries.peers_left())]
     rows = []
-    for label in _labels(cells, LIBC):
+    for label in stats.labels_of(cells, LIBC):
         unit = _S if label in programs else _NS
         row_cells = {}
         for name, stage, found in where:
@@ -396,7 +390,7 @@ def _variant_outcome(
     name = item.name
     stage = entries.stage.get(name, "")
     cells = entries.cells.get(stage, {})
-    labels = _labels(cells, name, LIBC)
+    labels = stats.labels_of(cells, name, LIBC)
     shares = {label: _memory(cells, name, label) / _memory(cells, LIBC, label) for label in labels}
     heaviest = max(shares, key=lambda label: shares[label], default="")
     ratios = {label: stats.ratio(cells, name, LIBC, label) for label in labels if label in programs}
@@ -537,8 +531,8 @@ class _Judge:
         """The decision over the final's cells, and everything that the pages show."""
         entries = self.entries
         finalists = {name: entries.built[name].variant for name in entries.alive()}
-        labels = _labels(cells, LIBC, *finalists) if finalists else []
-        floor = ranking.noise_floor(cells, {LIBC_AGAIN: LIBC}, labels)
+        labels = stats.labels_of(cells, LIBC, *finalists) if finalists else []
+        floor = ranking.score_noise(cells, {LIBC_AGAIN: LIBC}, labels)
         found = ranking.decide(cells, finalists, LIBC, floor, labels)
         score = stats.geometric_mean(cells, found.winner, LIBC, labels) if found.winner else None
         others = {

@@ -141,7 +141,7 @@ def cli_program_race(
     left = {failure.variant for failure in failures}
     kinds = {item.name: item.kind for item in who if item.name not in twins and item.name not in left}
     ranked = standings(results, kinds, [row.label for row in rows])
-    floor = stats.noise_floor(stats.cells(results), twins, [row.label for row in rows])
+    floor = stats.row_noise(stats.cells(results), twins, [row.label for row in rows])
     if as_json:
         answer = as_object(ranked, suite, missing, rounds, floor, failures, entrants)
         sys.stdout.write(json.dumps(answer, indent=1) + "\n")
@@ -320,7 +320,7 @@ def _means(ranked: Sequence[Standing]) -> str:
     ]
     return (
         "<section><h2>Over all programs</h2><p>Geometric means of time and peak RSS to libc's, 95 % "
-        f"bootstrap intervals over rounds.</p>{table(head, lines)}</section>"
+        f"intervals over rounds.</p>{table(head, lines)}</section>"
     )
 
 

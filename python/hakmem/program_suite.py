@@ -103,12 +103,8 @@ def _answer(*command: str) -> str:
 
 
 def _numpy(_folder: Path) -> tuple[str, ...]:
-    return (
-        sys.executable,
-        "-s",
-        "-B",
-        str(_SCRIPTS / "arrays.py"),
-    )  # as it is called: numpy is its environment's
+    # as it is called and not as it resolves: numpy is its environment's
+    return (sys.executable, "-s", "-B", str(_SCRIPTS / "arrays.py"))
 
 
 def _jq(folder: Path) -> tuple[str, ...] | None:

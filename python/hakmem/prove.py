@@ -20,7 +20,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from . import bench, preload, process_group
@@ -71,6 +71,16 @@ def check_command(command: Sequence[str], option: str) -> None:
     preload.loader_of(Path(found))
 
 
+def shell_line(command: Sequence[str]) -> str:
+    """A command in one line, as bash would read it: a word of several lines is quoted with ``$'...'``."""
+    return " ".join(shlex.quote(word) if word.isprintable() else _escaped(word) for word in command)
+
+
+def _escaped(word: str) -> str:
+    plain = word.replace("\\", r"\\").replace("'", r"\'")
+    return "$'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain) + "'"
+
+
 class Prover:
     """Runs one command again and again; made once, its helpers are compiled then."""
 
@@ -81,8 +91,8 @@ class Prover:
 
     @property
     def label(self) -> str:
-        """The command as a shell would read it."""
-        return shlex.join(self.command)
+        """The command in one line, as bash would read it."""
+        return shell_line(self.command)
 
     def expect(self, wall_s: float) -> None:
         """From now on a run that takes many times this long is ended."""
@@ -231,25 +241,30 @@ def race(
     run: str,
     more: Callable[[int], bool],
     say: Progress,
+    gone: Callable[[int], Collection[str]] = lambda _: (),
 ) -> tuple[list[Result], dict[str, str]]:
     """Run the command under all contestants in each round, in random order, every run kept at once.
 
     ``run`` is the race's id in the store; runs that it has are not repeated. ``more`` is asked before each
-    round whether there is time for it. Returns the results of whole rounds, and who failed.
+    round whether there is time for it, ``gone`` who no longer takes part in it. Returns the results of whole
+    rounds, and who failed.
     """
     label = prover.label
     failed = {item.variant: item.reason for item in store.failures(run)}
+
+    def taking_part(index: int) -> set[str]:
+        return {who.name for who in contestants} - set(failed) - set(gone(index))
+
     for index in range(rounds):
         done = store.done(run)
-        names = [who.name for who in contestants if who.name not in failed]
-        missing = [name for name in names if (name, label, index) not in done]
+        missing = {name for name in taking_part(index) if (name, label, index) not in done}
         if missing and not more(index):
             break
         order = random.Random(f"{seed}:{index}").sample(list(contestants), len(contestants))
         for who in order:
             if who.name not in missing or who.name in failed:
                 continue
-            say(index, rounds, f"round {index + 1} of {rounds}: {label}: {who.name}")
+            say(index, rounds, f"round {index + 1} of at most {rounds}: {label}: {who.name}")
             try:
                 store.add(_result(run, index, seed, label, who, prover.run(who)))
             except ProofError as error:
@@ -259,12 +274,8 @@ def race(
                 store.add_failure(Failure(run, who.name, label, index, error.reason, ""))
     failed |= other_outputs(store.results(run))
     results = [one for one in store.results(run) if one.variant not in failed]
-    names = [who.name for who in contestants if who.name not in failed]
-    whole = [
-        index
-        for index in range(rounds)
-        if {one.variant for one in results if one.round == index} >= set(names)
-    ]
+    ran = [{one.variant for one in results if one.round == index} for index in range(rounds)]
+    whole = [index for index in range(rounds) if ran[index] and ran[index] >= taking_part(index)]
     return [one for one in results if one.round in whole], failed
 
 

@@ -10,7 +10,7 @@ from . import axes, stats
 from .spec import Variant
 
 
-def noise_floor(found: stats.Cells, twins: Mapping[str, str], labels: Sequence[str]) -> float:
+def score_noise(found: stats.Cells, twins: Mapping[str, str], labels: Sequence[str]) -> float:
     """How far the scores of one contestant under two names come apart: the far end of the interval, less 1.
 
     ``twins`` maps the second name to the first. 0 when no pair shares a round.

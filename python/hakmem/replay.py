@@ -24,7 +24,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from . import bench, stats
+from . import bench, spec, stats
 from . import build as builds
 from .bench import Contestant
 from .door import Door
@@ -194,7 +194,7 @@ def race(
     results = store.results(run)
     found = stats.cells(results)
     standings = [_standing(found, who, row.label) for who in contestants if (who.name, row.label) in found]
-    return plan, standings, stats.noise_floor(found, twins, [row.label]), store.failures(run)
+    return plan, standings, stats.row_noise(found, twins, [row.label]), store.failures(run)
 
 
 def _standing(found: stats.Cells, who: Contestant, label: str) -> Standing:
@@ -235,7 +235,7 @@ class Replayed:
 
 def replay(
     path: Path | str,
-    variants: Sequence[str] = ("unified",),
+    variants: Sequence[str] = (spec.DEFAULT_VARIANT,),
     *,
     process: int | None = None,
     rounds: int = 5,

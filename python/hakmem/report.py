@@ -97,7 +97,7 @@ def _body(outcome: Outcome) -> str:
             figure_section(
                 "Ranking",
                 "ranking",
-                "Geometric mean over all rows of the time relative to libc's, with 95 % bootstrap intervals "
+                "Geometric mean over all rows of the time relative to libc's, with 95 % intervals "
                 "over rounds. Left of the line is faster than libc; the band is the noise floor, "
                 "within which two variants tie. Pale points were narrowed out before the final "
                 "and rest on few, short runs.",

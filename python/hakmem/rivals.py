@@ -113,7 +113,9 @@ def compare(
     if not rounds or not rivals:
         return None
     logs = np.array([[[times[name, label][index] for index in rounds] for label in labels] for name in names])
-    best, values, drawn = _to_best(logs, len(variants))
+    best, to_best = _to_best(logs, len(variants))
+    values = np.median(to_best, axis=2)
+    drawn = np.array([[medians_drawn_again(cell) for cell in row] for row in to_best])
     rows = [
         _row(
             found,
@@ -121,7 +123,7 @@ def compare(
             names,
             label,
             names[best[at]],
-            [ratio_of_logs(values[who, at], drawn[who, at]) for who in range(len(names))],
+            [stats.median_ratio(to_best[who, at]) for who in range(len(names))],
         )
         for at, label in enumerate(labels)
     ]
@@ -137,18 +139,16 @@ def compare(
     return Comparison(tuple(variants), tuple(rivals), rows, standings, len(rounds))
 
 
-def _to_best(logs: Floats, first_rival: int) -> tuple[list[int], Floats, Floats]:
-    """The best rival of each row, and the logarithms of the ratios to it by contestant and row.
+def _to_best(logs: Floats, first_rival: int) -> tuple[list[int], Floats]:
+    """The best rival of each row, and the logarithms of the ratios to it by contestant, row and round.
 
-    The latter measured, and over whole rounds drawn again. ``logs`` are those of times by contestant, row
-    and round; rivals are the last contestants.
+    ``logs`` are those of times by contestant, row and round; rivals are the last contestants.
     """
     rivals = logs[first_rival:]
     level = np.median(rivals - rivals.mean(axis=0), axis=2)
     best = first_rival + np.argmin(level, axis=0)
     pairs = logs - logs[best, np.arange(logs.shape[1])]
-    drawn = np.array([[medians_drawn_again(cell) for cell in row] for row in pairs])
-    return [int(at) for at in best], np.median(pairs, axis=2), drawn
+    return [int(at) for at in best], pairs
 
 
 def _row(

@@ -144,7 +144,7 @@ def _standings_table(found: Comparison) -> str:
     ]
     return (
         "<section><h2>Over all rows</h2><p>Geometric means of time and peak memory relative to each row's "
-        "best rival, 95 % bootstrap intervals over rounds. A row is led when the whole interval is below 1; "
+        "best rival, 95 % intervals over rounds. A row is led when the whole interval is below 1; "
         f"by a rival, when it is the best of them.</p>{table(head, rows)}</section>"
     )
 

@@ -48,7 +48,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Point:
-    """One contestant at one value: median ns per operation over rounds, with its 95 % bootstrap interval.
+    """One contestant at one value: median ns per operation over rounds, with its 95 % interval.
 
     ``net_ns`` is less the null allocator's time, ``ratio`` the time to libc's; ``peak_kib`` is the median
     peak RSS less the arrays of the loop.
@@ -178,9 +178,8 @@ def points(results: Sequence[Result], names: Sequence[str], curve: Curve) -> dic
 
 
 def interval(values: Sequence[float]) -> Ratio:
-    """The median with its 95 % bootstrap interval."""
+    """The median with its 95 % interval, see `stats.median_interval`."""
     middle = stats.median(values)
     if math.isnan(middle):
         return Ratio(middle, middle, middle)
-    low, high = np.percentile(stats.medians_drawn_again(np.array(values)), [2.5, 97.5])
-    return Ratio(middle, min(middle, float(low)), max(middle, float(high)))
+    return Ratio(middle, *stats.median_interval(np.array(values)))

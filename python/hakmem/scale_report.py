@@ -68,7 +68,7 @@ def cli_scale_report(
             results, failures = store.results(run), store.failures(run)
     shown = [item.name for item in who if item.name not in twins]
     found = {curve.name: scale.points(results, shown, curve) for curve in wanted}
-    floor = stats.noise_floor(stats.cells(results), twins, [row.label for row in rows])
+    floor = stats.row_noise(stats.cells(results), twins, [row.label for row in rows])
     machine = bench.machine() | {"rounds": str(rounds), "bound of resident memory": f"{most >> 10} MiB"}
     if as_json:
         sys.stdout.write(json.dumps(as_object(wanted, found, machine, floor, failures), indent=1) + "\n")

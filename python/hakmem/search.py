@@ -21,7 +21,7 @@ from .bench import Contestant
 from .build import Built, Progress
 from .candidates import Habits, Number
 from .spec import Variant
-from .stats import Cells, Ratio
+from .stats import Ratio
 from .store import Result
 from .verdict import LIBC, LIBC_AGAIN, mean_memory_cells, memory_cells, over_budget
 from .workloads import Row
@@ -148,7 +148,7 @@ def halve(
                     entries[name] = _entry(name, course, results, reason)
                     del alive[name]
             for group in _groups(alive):
-                out = _excluded(results, group, limits.max_rss, last)
+                out = excluded(results, group, limits.max_rss, last)
                 for name, reason in out.items():
                     entries[name] = _entry(name, course, results, reason)
                     del alive[name]
@@ -177,14 +177,10 @@ def _numbered(results: Sequence[Result], before: int) -> list[Result]:
     return [dataclasses.replace(one, round=one.round + before) for one in results]
 
 
-def _labels(cells: Cells) -> list[str]:
-    return list(dict.fromkeys(label for name, label in cells if name == LIBC))
-
-
 def ratios(results: Sequence[Result], name: str) -> tuple[Ratio | None, Ratio | None, Ratio | None]:
     """Time, peak RSS and mean RSS of a contestant to libc's, over the rows that both ran."""
     cells = stats.cells(results)
-    labels = [label for label in _labels(cells) if (name, label) in cells]
+    labels = [label for label in stats.labels_of(cells, LIBC) if (name, label) in cells]
     if not labels:
         return None, None, None
     return (
@@ -202,32 +198,40 @@ def _entry(name: str, course: Course, results: Sequence[Result], reason: str) ->
 
 def _by_time(results: Sequence[Result], names: Sequence[str]) -> list[str]:
     cells = stats.cells(results)
-    labels = _labels(cells)
+    labels = stats.labels_of(cells, LIBC)
     scores = {
         name: found.value for name in names if (found := stats.geometric_mean(cells, name, LIBC, labels))
     }
     return sorted(scores, key=lambda name: (scores[name], name))
 
 
-def _standing(results: Sequence[Result], names: Sequence[str], max_rss: float) -> list[str]:
+def _standing(
+    results: Sequence[Result], names: Sequence[str], max_rss: float, plus_kib: int = GATE_KIB
+) -> list[str]:
     """By time, those within the memory budget before the others."""
     memory = memory_cells(results)
-    labels = _labels(memory)
-    heavy = {name for name in names if over_budget(memory, name, labels, max_rss, GATE_KIB)}
+    labels = stats.labels_of(memory, LIBC)
+    heavy = {name for name in names if over_budget(memory, name, labels, max_rss, plus_kib)}
     order = _by_time(results, names)
     return [name for name in order if name not in heavy] + [name for name in order if name in heavy]
 
 
-def _excluded(results: Sequence[Result], names: Sequence[str], max_rss: float, whole: bool) -> dict[str, str]:
-    """Who is out after these rounds, and why. A part's peak is not the program's: the budget waits."""
+def excluded(
+    results: Sequence[Result], names: Sequence[str], max_rss: float, whole: bool, plus_kib: int = GATE_KIB
+) -> dict[str, str]:
+    """Who of ``names`` is out after these rounds, and why: their whole interval to the leader, the fastest
+    within the memory budget, lies beyond it by more than the noise.
+
+    ``whole``: so are those that break the budget. A part's peak is not the program's: there it waits.
+    """
     cells, memory = stats.cells(results), memory_cells(results)
-    labels = _labels(cells)
-    floor = ranking.noise_floor(cells, {LIBC_AGAIN: LIBC}, labels)
+    labels = stats.labels_of(cells, LIBC)
+    floor = ranking.score_noise(cells, {LIBC_AGAIN: LIBC}, labels)
     out: dict[str, str] = {}
-    order = _standing(results, names, max_rss)
+    order = _standing(results, names, max_rss, plus_kib)
     for name in order:
         behind = stats.geometric_mean(cells, name, order[0], labels)
-        heavy = over_budget(memory, name, labels, max_rss, GATE_KIB) if whole else ""
+        heavy = over_budget(memory, name, labels, max_rss, plus_kib) if whole else ""
         if heavy:
             out[name] = heavy
         elif behind and behind.low > 1.0 + floor:

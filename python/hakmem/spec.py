@@ -26,6 +26,9 @@ from .axes import AXES, AXIS, Axis, Kind, Option, Policy, Value
 from .errors import HakmemError, SpecError
 from .toolchain import Toolchain
 
+DEFAULT_VARIANT = "magazine"
+"""The variant that is meant where none is named."""
+
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 _OVERRIDE = "--set"
 

@@ -102,6 +102,32 @@ class _Clock:
         )
 
 
+def allocating_share(replayed: Sequence[Result], program_s: float) -> str:
+    """What there is to win, in words: the time that libc takes in the replay beyond the null allocator's, of
+    the program's. Nothing where libc takes no longer than that.
+    """
+    cells = {name: cell for (name, _), cell in stats.cells(replayed).items()}
+    libc_s, null_s = (
+        stats.median([one.ns_per_op * one.ops / 1e9 for one in cells[name]]) for name in (LIBC, stats.NULL)
+    )
+    if libc_s <= null_s:
+        return ""
+    return (
+        f"by replay, libc takes {libc_s - null_s:.2f} s, {(libc_s - null_s) / program_s:.1%} of the "
+        "program's time: more can be won only by where the blocks lie"
+    )
+
+
+def ranked_alike(proved: Sequence[Standing], replayed: Sequence[Standing]) -> str:
+    """How alike program and replay rank those that ran both, in words; nothing below three of them."""
+    by_replay = {one.name: one.time.value for one in replayed if one.time}
+    pairs = [(one.time.value, by_replay[one.name]) for one in proved if one.time and one.name in by_replay]
+    alike = stats.rank_correlation(pairs)
+    if alike is None:
+        return ""
+    return f"replay ranks these {len(pairs)} as the program does by {alike:.2f} (Spearman)"
+
+
 class Steps:
     """One tune on its way; the steps in the order in which `run` takes them."""
 
@@ -246,10 +272,13 @@ class Steps:
             for name in dict.fromkeys(chosen)
         ]
 
-    def proof(self, contestants: Sequence[Contestant], ends: float) -> tuple[list[Result], dict[str, str]]:
+    def proof(
+        self, contestants: Sequence[Contestant], ends: float
+    ) -> tuple[list[Result], dict[str, str], dict[str, str]]:
         """The program under libc, libc again and the finalists, until libc agrees with itself or time is up.
 
         Libc's two names alone say whether to go on: asked of the finalists, a lucky round would end it.
+        Returns the results, who failed, and who left after the rounds that all take part in, with reasons.
         """
         assert self.prover is not None
         field_ = search.field_of(contestants)
@@ -275,8 +304,24 @@ class Steps:
                 return False
             return index < _LEAST_ROUNDS or now + max(lengths, default=0.0) < ends
 
+        left: dict[str, str] | None = None
+
+        def gone(index: int) -> dict[str, str]:
+            nonlocal left
+            if index < self.question.rounds:
+                return {}
+            if left is None:
+                common = [one for one in self.store.results(run) if one.round < self.question.rounds]
+                # nobody leaves for being slower than one that failed or did not do the program's work
+                bad = {item.variant for item in self.store.failures(run)} | set(prove.other_outputs(common))
+                names = [who.name for who in contestants if who.name not in bad]
+                left = search.excluded(common, names, self.question.max_rss, whole=False, plus_kib=0)
+            return left
+
         most = self.question.rounds * _MOST_TIMES
-        return prove.race(self.prover, field_, most, self.question.seed, self.store, run, more, self.say)
+        seed = self.question.seed
+        results, failed = prove.race(self.prover, field_, most, seed, self.store, run, more, self.say, gone)
+        return results, failed, left or {}
 
     def standings(
         self,
@@ -395,6 +440,7 @@ class Steps:
             once = self.prover.run(bench.libc()).wall_s
             self.prover.expect(once)
             count = _FINALISTS + 2 + (_PEERS_IN_FINAL if self.peers else 0)
+            # three times what --rounds takes, but half of what is left: libc seldom agrees with itself before
             prove_s = min(0.5 * left, 3 * question.rounds * count * once + 5)
             self.tell(f"the program takes {once:.2f} s on libc")
         clock = _Clock.of(max(0.0, deadline - time.monotonic()), prove_s)
@@ -416,8 +462,8 @@ class Steps:
         verdict = verdicts.decide(heat.results, variants, told, question.max_rss, search.GATE_KIB)
         standings = self.standings(heat.results, by, raced, heat.failures)
         if self.prover:
-            if self.trace:
-                self._tell_share(heat.results, once)
+            if self.trace and (share := allocating_share(heat.results, once)):
+                self.tell(share)
             verdict, standings, results = self._proved(raced, standings, clock)
             results += heat.results
         else:
@@ -486,19 +532,6 @@ class Steps:
             self.tell(f"numbers: {len(trials)} trials of {', '.join(leaders)}")
         return trials
 
-    def _tell_share(self, replayed: Sequence[Result], program_s: float) -> None:
-        """What there is to win: the time that libc takes in the replay, of the program's."""
-        cells = {name: cell for (name, _), cell in stats.cells(replayed).items()}
-        libc_s, null_s = (
-            stats.median([one.ns_per_op * one.ops / 1e9 for one in cells.get(name, ())])
-            for name in (LIBC, stats.NULL)
-        )
-        if libc_s > null_s:
-            self.tell(
-                f"by replay, libc takes {libc_s - null_s:.2f} s, {(libc_s - null_s) / program_s:.1%} of the "
-                "program's time: more can be won only by where the blocks lie"
-            )
-
     def _proved(
         self, raced: Sequence[Contestant], replayed: Sequence[Standing], clock: _Clock
     ) -> tuple[Verdict, list[Standing], list[Result]]:
@@ -509,23 +542,23 @@ class Steps:
         least = self.question.rounds
         self.tell(
             f"rounds: {least}, and more until libc is within {_QUIET:.0%} of itself, "
-            f"at most {least * _MOST_TIMES}; fewer when time is up"
+            f"at most {least * _MOST_TIMES}; fewer when time is up; after {least} those leave that are "
+            "slower than the fastest by more than the noise"
         )
-        results, failed = self.proof(raced, clock.proof)
+        results, failed, left = self.proof(raced, clock.proof)
         if not results:
             raise HakmemError(f"--prove {self.prover.label}: no whole round was measured")
         variants = {name: one.variant for name, one in self.built.items()}
-        verdict = verdicts.decide(results, variants, told, self.question.max_rss)
-        found = self.standings(results, PROGRAM, raced, failed)
+        stayed = [one for one in results if one.variant not in left]
+        verdict = verdicts.decide(stayed, variants, told, self.question.max_rss)
+        remarks = {name: f"left after {least} rounds: {reason}" for name, reason in left.items()}
+        found = self.standings(results, PROGRAM, raced, {**remarks, **failed})
         lost = [
             Standing(name, "", "", PROGRAM, 0, None, 0.0, None, None, None, None, 0.0, f"failed: {reason}")
             for name, reason in failed.items()
         ]
-        by_replay = {one.name: one.time.value for one in replayed if one.time}
-        pairs = [(one.time.value, by_replay[one.name]) for one in found if one.time and one.name in by_replay]
-        alike = stats.rank_correlation(pairs)
-        if alike is not None:
-            self.tell(f"replay ranks these {len(pairs)} as the program does by {alike:.2f} (Spearman)")
+        if alike := ranked_alike(found, replayed):
+            self.tell(alike)
         return verdict, [*found, *lost, *replayed], results
 
     def _subject(self, verdict: Verdict, standings: Sequence[Standing]) -> str | None:

@@ -117,6 +117,7 @@ class TuneResult:
 def from_dict(found: Mapping[str, Any]) -> TuneResult:
     """The result that `TuneResult.to_dict` gave; a `HakmemError` names the key that is none of it."""
     try:
+        # as JSON: read from Python's objects, strict would refuse the lists that JSON has for tuples
         return TypeAdapter(TuneResult).validate_json(json.dumps(found), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

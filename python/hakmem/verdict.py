@@ -41,8 +41,8 @@ class Verdict:
     rule: str
     sentence: str
     noise_floor: float
-    time: Ratio | None = None
-    memory: Ratio | None = None
+    time: Ratio | None
+    memory: Ratio | None
 
 
 def rule(by: str, max_rss: float, plus_kib: int = 0) -> str:
@@ -85,11 +85,7 @@ def processor_cells(results: Iterable[Result]) -> dict[tuple[str, str], list[Res
 def noise(results: Iterable[Result]) -> float:
     """How far libc comes apart from itself: the far end of the interval, as a share (0.02 is 2 %)."""
     cells = stats.cells(results)
-    return ranking.noise_floor(cells, {LIBC_AGAIN: LIBC}, _labels(cells))
-
-
-def _labels(cells: Cells) -> list[str]:
-    return list(dict.fromkeys(label for name, label in cells if name == LIBC))
+    return ranking.score_noise(cells, {LIBC_AGAIN: LIBC}, stats.labels_of(cells, LIBC))
 
 
 def over_budget(memory: Cells, name: str, labels: Sequence[str], max_rss: float, plus_kib: int) -> str:
@@ -120,7 +116,7 @@ def decide(
     only a tie without any names another contestant.
     """
     cells, memory = stats.cells(results), memory_cells(results)
-    labels = _labels(cells)
+    labels = stats.labels_of(cells, LIBC)
     names = [name for name in dict.fromkeys(name for name, _ in cells) if TWIN not in name]
     floor = noise(results)
     told = rule(by, max_rss, plus_kib)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -69,7 +68,7 @@ def compare(results: Sequence[Result], name: str) -> Comparison | None:
     time, peak = (stats.geometric_mean(of, name, LIBC, labels) for of in (cells, memory))
     if time is None or peak is None:
         return None
-    found = stats.noise_floor(cells, {LIBC_AGAIN: LIBC}, labels)
+    found = stats.row_noise(cells, {LIBC_AGAIN: LIBC}, labels)
     noise = 0.0 if math.isnan(found) else found
     word = SAME
     if time.high < 1.0 / (1.0 + noise):
@@ -152,7 +151,7 @@ def _announce(console: Console, opened: Handover) -> None:
 
 
 def _print(console: Console, found: Verified) -> None:
-    console.print(f"{shlex.join(found.command)}, here, {bench.cpu_model()}:", markup=False)
+    console.print(f"{prove.shell_line(found.command)}, here, {bench.cpu_model()}:", markup=False)
     table = Table("served by", box=None, header_style="bold")
     for title in ("rounds", "seconds", "peak MiB"):
         table.add_column(title, justify="right")

@@ -44,7 +44,7 @@ def test_blocks_out_are_live_and_cached_ones_at_every_moment(
             else:
                 live.append(engine.malloc(draw.choice(classes[: max(1, len(classes) * 2 // 3)])))
         now = engine.statistics()
-        cached = now["quarantined"] + sum(row["cached"] for row in now["classes"])
+        cached = now["quarantined"] + sum(row["cached"] + row["depot"] for row in now["classes"])
         if direct:
             assert now["large_blocks"] - start["large_blocks"] == len(live)
         else:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from hakmem.load import Engine
+from system_thread import SystemThread
 
 BYTES = ("live_bytes", "cached_bytes", "in_transit_bytes", "mapped_bytes", "purged_bytes")
 
 
 def in_thread(work: Callable[[], None]) -> None:
-    thread = threading.Thread(target=work)
+    thread = SystemThread(target=work)
     thread.start()
     thread.join()
 
@@ -67,7 +68,8 @@ def test_the_parts_sum_to_the_whole(engine: Engine, classes: list[int]) -> None:
     small = slab_bytes(found) - found["cached_bytes"] - found["in_transit_bytes"]
     assert found["live_bytes"] == small + found["medium_bytes"] + found["large_bytes"]
     assert sum(row["cached_bytes"] for row in found["classes"]) == found["cached_bytes"]
-    assert sum(row["cached_bytes"] for row in found["thread_heaps"]) == found["cached_bytes"]
+    in_heaps = sum(row["cached_bytes"] for row in found["thread_heaps"])
+    assert in_heaps + found["depot_bytes"] == found["cached_bytes"]
     assert [row["heap"] for row in found["thread_heaps"]] == list(range(found["heaps"], 0, -1))
     assert all(row["cached_bytes"] >= row["cached"] * row["bytes"] for row in found["classes"])
     for p in blocks[1::2]:
@@ -90,7 +92,7 @@ def test_another_threads_cache_is_counted_while_it_lives(
         looked.wait()
         engine.collect()
 
-    thread = threading.Thread(target=work)
+    thread = SystemThread(target=work)
     thread.start()
     filled.wait()
     found = engine.statistics()
@@ -102,6 +104,31 @@ def test_another_threads_cache_is_counted_while_it_lives(
         assert found["live_bytes"] == start["live_bytes"]
     idle = found["cached_bytes"] + found["live_bytes"] - start["live_bytes"]
     assert idle >= slab_bytes(found) - slab_bytes(start)
+
+
+def test_what_one_cache_spills_another_takes(engine: Engine, classes: list[int]) -> None:
+    n = classes[2]
+    engine.collect()
+    assert engine.statistics()["depot_bytes"] == 0
+    blocks = [engine.malloc(n) for _ in range(20_000)]  # more than a cache may grow to
+    for p in blocks:
+        engine.free(p)
+    spilled = engine.statistics()["depot_bytes"]
+    front, remote, pages, back = (engine.policy_set()[axis] for axis in ("front", "remote", "pages", "back"))
+    kept = back["kind"] != "direct" and remote.get("depot", 0) != 0 and pages["purge"] != "eager"
+    assert (spilled > 0) == (kept and front["kind"] != "bypass")
+    seen: list[int] = []
+
+    def take() -> None:
+        blocks = [engine.malloc(n) for _ in range(300)]  # more than a thread begins with
+        seen.append(engine.statistics()["depot_bytes"])
+        for p in blocks:
+            engine.free(p)
+
+    in_thread(take)
+    assert seen[0] < spilled or spilled == 0
+    engine.collect()
+    assert engine.statistics()["depot_bytes"] == 0
 
 
 def test_blocks_on_their_way_home_are_not_live(engine: Engine, classes: list[int]) -> None:

@@ -56,8 +56,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--cycles", type=int, metavar="N", help="cycles of test_soak.py for every kept variant")
     group.addoption("--seconds", type=int, metavar="N", help="the long form of test_churn.py, and how long")
     group.addoption(
-        "--churn-variant", metavar="NAME", help="the variant of test_churn.py's long form (unified)"
+        "--churn-variant", metavar="NAME", help="the variant of test_churn.py's long form (the default)"
     )
     group.addoption(
-        "--refused-variant", action="append", metavar="NAME", help="a variant of test_refusals.py (unified)"
+        "--refused-variant",
+        action="append",
+        metavar="NAME",
+        help="a variant of test_refusals.py (the default)",
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from hakmem import build as builds
+from hakmem import spec
 from hakmem.build import Built
 
 Program = Callable[[str], Path]
@@ -53,6 +54,8 @@ def test_up_to_four_threads_at_a_time_leave_no_memory_behind(
 ) -> None:
     """Without ``--seconds`` the resident set is not looked at: it takes minutes until it has settled."""
     seconds = int(request.config.getoption("--seconds", default=None) or 0)
-    built = builds.build_one(str(request.config.getoption("--churn-variant", default=None) or "unified"))
+    built = builds.build_one(
+        str(request.config.getoption("--churn-variant", default=None) or spec.DEFAULT_VARIANT)
+    )
     born = churn(program("churn"), built, 4, 0 if seconds else 1000, seconds, flat=seconds > 0)
     assert born >= 2500 or seconds

@@ -58,7 +58,7 @@ def test_the_compiler_refuses_it_too(tmp_path: Path) -> None:
 
 def test_the_release_build_lost_the_start_of_its_statistics(tmp_path: Path) -> None:
     """Record, bug 13: it stood inside a debug print. An unoptimised build says the same as the fast one."""
-    default = builds.build_one("unified")
+    default = builds.build_one(spec.DEFAULT_VARIANT)
     (tmp_path / "hakmem_variant.hpp").write_bytes(default.header.read_bytes())
     answer = _compile(tmp_path, "-O0", "-g", "-fPIC", "-shared", "-o", str(tmp_path / "debug.so"))
     assert answer.returncode == 0, answer.stderr

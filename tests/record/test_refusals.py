@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from hakmem import build as builds
-from hakmem import sources
+from hakmem import sources, spec
 
 EVERY = 5
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    names = metafunc.config.getoption("--refused-variant", default=None) or ["unified"]
+    names = metafunc.config.getoption("--refused-variant", default=None) or [spec.DEFAULT_VARIANT]
     metafunc.parametrize("name", names)
 
 

@@ -6,6 +6,8 @@
 #include <bit>
 #include <new>
 
+#include <hakmem/back/page_set.hpp>
+#include <hakmem/back/run_cache.hpp>
 #include <hakmem/base/types.hpp>
 #include <hakmem/pages/options.hpp>
 #include <hakmem/pages/os_memory.hpp>
@@ -19,22 +21,22 @@ class PageRuns {
   static constexpr std::size_t kPages = Parts::kRegion / base::kPage;
   static constexpr auto kPurge = Parts::kOptions.purge;
 
-  enum class State : std::uint8_t { kInside, kFree, kUsed, kKept };  // kKept: free, in a thread's cache
+  // kKept: free, in a thread's cache. kUsed + 1 + length: one that such a cache takes, whose block begins where blocks do.
+  enum State : std::uint8_t { kInside, kFree, kKept, kUsed };
   struct Run {  // described at its first page; a free one's length at its last page too
     Run* next;
     Run* prev;
     std::uint16_t pages;
     std::uint16_t block;  // where in a used one the program's block begins, in units of 16 bytes
-    State state;
-    bool dirty;
+    std::uint8_t state;
   };
   struct Chunk : slab::Region<Parts::kRegion> {
     Chunk* next_chunk = nullptr;
     Chunk* prev_chunk = nullptr;
-    std::uint64_t dirty_since_ms = 0;
     std::uint32_t used_runs = 0;
-    bool dirty = false;
-    Run runs[kPages]{};
+    PageSet<kPages> dirty{};  // of the free pages, those that may be resident; of others, whatever
+    PageSet<kPages> fresh{};  // of the dirty ones, those freed since the last decay; of others, whatever
+    Run runs[kPages + 1]{};  // a pointer just behind the region is looked for in it too
   };
   static constexpr std::size_t kHeader = base::align_up(sizeof(Chunk), base::kPage);
   static constexpr std::size_t kFirst = (kHeader + Parts::kFence) / base::kPage, kEnd = kPages - Parts::kFence / base::kPage;
@@ -46,11 +48,13 @@ class PageRuns {
 
   constexpr PageRuns() noexcept = default;
 
-  // A run of at least `bytes` (1 .. kLargest), page-aligned. nullptr: out of memory.
-  void* take(Parts& parts, std::size_t bytes) noexcept {
+  // A run of at least `bytes` (1 .. kLargest), page-aligned; for a block that `grows` where there is room behind it. nullptr: out
+  // of memory.
+  void* take(Parts& parts, std::size_t bytes, bool grows = false) noexcept {
     const auto pages = static_cast<std::uint16_t>((bytes + base::kPage - 1) / base::kPage);
     thread::Lock lock(mutex_);
-    Run* run = find(pages);
+    Run* run = grows ? longest(pages) : nullptr;
+    if (run == nullptr) run = find(pages);
     if (run == nullptr) {
       run = map(parts);
       if (run == nullptr) return nullptr;
@@ -60,12 +64,12 @@ class PageRuns {
     Chunk* chunk = chunk_of(run);
     if (run->pages > pages) {
       Run* rest = run + pages;
-      make_free(rest, static_cast<std::uint16_t>(run->pages - pages), run->dirty);
+      make_free(rest, static_cast<std::uint16_t>(run->pages - pages));
     }
     run->pages = pages;
-    run->state = State::kUsed;
     run->block = Parts::kPrefix / 16;
-    if (pages > 1) run[pages - 1].state = State::kInside;
+    run->state = used_state(run);
+    if (pages > 1) run[pages - 1].state = kInside;
     ++chunk->used_runs;
     base::relaxed_store(used_, used_ + 1);
     base::relaxed_store(used_pages_, used_pages_ + pages);
@@ -77,95 +81,88 @@ class PageRuns {
     std::byte* start;
     std::size_t bytes;
     if (!find_run(p, start, bytes)) return;
-    Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(p));
-    run_at(chunk, start)->block = static_cast<std::uint16_t>((base::address(p) - base::address(start)) / 16);
+    Chunk* chunk = chunk_around(p);
+    Run* run = run_at(chunk, start);
+    run->block = static_cast<std::uint16_t>((base::address(p) - base::address(start)) / 16);
+    base::relaxed_store(run->state, used_state(run));
   }
 
   // The run whose block begins at p. False: none does.
   bool find_used(const void* p, std::byte*& start, std::size_t& bytes) noexcept {
     if (!find_run(p, start, bytes)) return false;
-    Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(p));
+    Chunk* chunk = chunk_around(p);
     return base::address(p) == base::address(start) + std::size_t{run_at(chunk, start)->block} * 16;
   }
 
-  // The pages of the run in use whose block begins at p, where blocks begin unless they are aligned. 0: find_used() knows.
-  static unsigned pages_at(const void* p) noexcept {
-    Chunk* chunk = chunk_around(p);
-    const std::size_t offset = base::address(p) - base::address(chunk), i = offset / base::kPage;
-    if (i >= kEnd || offset % base::kPage != Parts::kPrefix) return 0;
-    const Run& run = chunk->runs[i];
-    return state_of(&run) == State::kUsed && run.block == Parts::kPrefix / 16 ? run.pages : 0;
+  // The length, in a thread's cache, of the run whose block begins at p. RunLengths::kCount or more: it is none for a cache.
+  HAKMEM_HOT static unsigned length_at(const void* p) noexcept {
+    const Chunk* chunk = chunk_around(p);
+    const std::size_t offset = base::address(p) - base::address(chunk);
+    if (offset % base::kPage != Parts::kPrefix) [[unlikely]] return RunLengths::kCount;
+    return static_cast<unsigned>(state_of(&chunk->runs[offset / base::kPage])) - (kUsed + 1);
   }
 
-  // A run in use becomes one in its thread's cache, and back. No lock: nobody else changes the state of such a run.
-  static void keep(void* start) noexcept { set_state(start, State::kKept); }
-  static void use(void* start) noexcept { set_state(start, State::kUsed); }
+  // A run that a thread's cache takes becomes one in it, and back. No lock: nobody else changes the state of such a run.
+  HAKMEM_HOT static void keep(void* start) noexcept {
+    base::relaxed_store(run_at(chunk_around(start), start)->state, std::uint8_t{kKept});
+  }
+  HAKMEM_HOT static void use(void* start, unsigned length) noexcept {
+    base::relaxed_store(run_at(chunk_around(start), start)->state, static_cast<std::uint8_t>(kUsed + 1 + length));
+  }
 
   // `start` is a run in use or kept, as find_used() gave it.
   void give(Parts& parts, void* start) noexcept {
     thread::Lock lock(mutex_);
-    Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(start));
+    Chunk* chunk = chunk_around(start);
     Run* run = run_at(chunk, start);
     base::relaxed_store(used_, used_ - 1);
     --chunk->used_runs;
     std::uint16_t pages = run->pages;
     base::relaxed_store(used_pages_, used_pages_ - pages);
-    if constexpr (kPurge == pages::Purge::kEager) parts.pages.purge(start, std::size_t{pages} * base::kPage);
-    bool dirty = kPurge != pages::Purge::kEager;
-    run->state = State::kInside;
+    free_pages(parts, chunk, run, pages);
+    run->state = kInside;
     Run* after = run + pages;
-    if (after < chunk->runs + kEnd && state_of(after) == State::kFree) {
+    if (after < chunk->runs + kEnd && state_of(after) == kFree) {
       remove(after);
       pages = static_cast<std::uint16_t>(pages + after->pages);
-      dirty |= after->dirty;
       forget(after);
     }
-    if (run > chunk->runs + kFirst && state_of(&run[-1]) == State::kFree) {
+    if (run > chunk->runs + kFirst && state_of(&run[-1]) == kFree) {
       Run* before = run - run[-1].pages;
       remove(before);
       pages = static_cast<std::uint16_t>(pages + before->pages);
-      dirty |= before->dirty;
       forget(before);
       run = before;
     }
-    make_free(run, pages, dirty);
-    if (chunk->used_runs == 0 && chunks_ > 1) return drop(parts, chunk);
-    if (kPurge == pages::Purge::kDecay && dirty) {
-      chunk->dirty = true;
-      chunk->dirty_since_ms = pages::now_ms();
-    }
+    make_free(run, pages);
+    if (chunk->used_runs == 0 && chunks_ > 1) drop(parts, chunk);
   }
 
-  // Lengthens or shortens a run in use where it lies. False: nothing changed.
-  bool resize(Parts& parts, void* start, std::size_t bytes) noexcept {
-    const auto pages = static_cast<std::uint16_t>((bytes + base::kPage - 1) / base::kPage);
+  // Lengthens or shortens a run in use where it lies, to `most` bytes or, where less is free behind it, at least `bytes`.
+  // False: nothing changed.
+  bool resize(Parts& parts, void* start, std::size_t bytes, std::size_t most) noexcept {
+    auto pages = static_cast<std::uint16_t>((bytes + base::kPage - 1) / base::kPage);
+    const auto best = static_cast<std::uint16_t>((most + base::kPage - 1) / base::kPage);
     thread::Lock lock(mutex_);
-    Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(start));
+    Chunk* chunk = chunk_around(start);
     Run* run = run_at(chunk, start);
     if (pages == run->pages) return true;
     Run* after = run + run->pages;
-    const bool has_after = after < chunk->runs + kEnd && state_of(after) == State::kFree;
+    const bool has_after = after < chunk->runs + kEnd && state_of(after) == kFree;
     std::uint16_t total = run->pages;
-    bool dirty = true;
     if (has_after) total = static_cast<std::uint16_t>(total + after->pages);
     if (total < pages) return false;
+    pages = total < best ? total : best;
     if (has_after) {
-      dirty = pages < run->pages || after->dirty;
       remove(after);
       forget(after);
     }
-    if (run->pages > 1) run[run->pages - 1].state = State::kInside;
+    if (run->pages > 1) run[run->pages - 1].state = kInside;
+    if (pages < run->pages) free_pages(parts, chunk, run + pages, std::size_t{run->pages} - pages);
     base::relaxed_store(used_pages_, used_pages_ + pages - run->pages);
     run->pages = pages;
-    if (total > pages) {
-      Run* rest = run + pages;
-      if constexpr (kPurge == pages::Purge::kEager) {
-        parts.pages.purge(address(chunk, rest), (std::size_t{total} - pages) * base::kPage);
-        dirty = false;
-      }
-      make_free(rest, static_cast<std::uint16_t>(total - pages), dirty);
-      chunk->dirty |= dirty;
-    }
+    base::relaxed_store(run->state, used_state(run));
+    if (total > pages) make_free(run + pages, static_cast<std::uint16_t>(total - pages));
     return true;
   }
 
@@ -177,17 +174,20 @@ class PageRuns {
       if (chunk->used_runs == 0) {
         drop(parts, chunk);
       } else {
-        purge(parts, chunk);
+        purge(parts, chunk, chunk->dirty);
       }
       chunk = next;
     }
   }
 
-  // Gives back the free runs of regions in which nothing was freed for decay_ms.
-  void decay(Parts& parts, std::uint64_t now_ms) noexcept {
+  // Gives back the free pages that nobody has wanted since the last decay.
+  void decay(Parts& parts) noexcept {
     thread::Lock lock(mutex_);
     for (Chunk* chunk = all_; chunk != nullptr; chunk = chunk->next_chunk) {
-      if (chunk->dirty && now_ms - chunk->dirty_since_ms >= Parts::kOptions.decay_ms) purge(parts, chunk);
+      PageSet<kPages> idle = chunk->dirty;
+      idle.remove(chunk->fresh);
+      if (!idle.empty()) purge(parts, chunk, idle);
+      chunk->fresh = {};
     }
   }
 
@@ -202,16 +202,21 @@ class PageRuns {
  private:
   static Chunk* chunk_around(const void* p) noexcept { return static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(p)); }
   // A neighbour's state is read under the lock while its thread may keep or use it without.
-  static State state_of(const Run* run) noexcept { return base::relaxed_load(run->state); }
-  static void set_state(void* start, State state) noexcept { base::relaxed_store(run_at(chunk_around(start), start)->state, state); }
+  static std::uint8_t state_of(const Run* run) noexcept { return base::relaxed_load(run->state); }
+  // Of a run in use, by its pages and block.
+  static std::uint8_t used_state(const Run* run) noexcept {
+    const unsigned length = RunLengths::exactly(run->pages);
+    if (length == RunLengths::kCount || run->block != Parts::kPrefix / 16) return kUsed;
+    return static_cast<std::uint8_t>(kUsed + 1 + length);
+  }
 
   // The run in use that holds p.
   static bool find_run(const void* p, std::byte*& start, std::size_t& bytes) noexcept {
-    Chunk* chunk = static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(p));
+    Chunk* chunk = chunk_around(p);
     std::size_t i = (base::address(p) - base::address(chunk)) / base::kPage;
     if (i < kFirst || i >= kEnd) return false;
-    while (i > kFirst && chunk->runs[i].state == State::kInside) --i;
-    if (chunk->runs[i].state != State::kUsed) return false;
+    while (i > kFirst && chunk->runs[i].state == kInside) --i;
+    if (chunk->runs[i].state < kUsed) return false;
     start = address(chunk, &chunk->runs[i]);
     bytes = std::size_t{chunk->runs[i].pages} * base::kPage;
     return true;
@@ -231,6 +236,16 @@ class PageRuns {
   static std::byte* address(Chunk* chunk, Run* run) noexcept {
     return reinterpret_cast<std::byte*>(chunk) + static_cast<std::size_t>(run - chunk->runs) * base::kPage;
   }
+  static std::size_t number(const Chunk* chunk, const Run* run) noexcept { return static_cast<std::size_t>(run - chunk->runs); }
+  // Nobody wants these pages any more.
+  static void free_pages(Parts& parts, Chunk* chunk, Run* run, std::size_t pages) noexcept {
+    if constexpr (kPurge == pages::Purge::kEager) {
+      parts.pages.purge(address(chunk, run), pages * base::kPage);
+    } else {
+      chunk->dirty.add(number(chunk, run), pages);
+      chunk->fresh.add(number(chunk, run), pages);
+    }
+  }
   static Run* run_at(Chunk* chunk, const void* p) noexcept {
     return &chunk->runs[(base::address(p) - base::address(chunk)) / base::kPage];
   }
@@ -246,6 +261,12 @@ class PageRuns {
     }
     return nullptr;
   }
+  // One of the longest free runs, if it fits.
+  Run* longest(unsigned pages) noexcept {
+    if (filled_ == 0) return nullptr;
+    Run* run = bins_[std::bit_width(filled_) - 1];
+    return run->pages >= pages ? run : nullptr;
+  }
   void insert(Run* run) noexcept {
     const unsigned b = bin_of(run->pages);
     run->prev = nullptr;
@@ -260,18 +281,17 @@ class PageRuns {
     if (run->next != nullptr) run->next->prev = run->prev;
     if (bins_[b] == nullptr) filled_ &= ~(std::uint64_t{1} << b);
   }
-  void make_free(Run* run, std::uint16_t pages, bool dirty) noexcept {
+  void make_free(Run* run, std::uint16_t pages) noexcept {
     Run* end = run + pages - 1;
     end->pages = pages;
-    end->state = State::kFree;
+    end->state = kFree;
     run->pages = pages;
-    run->state = State::kFree;
-    run->dirty = dirty;
+    run->state = kFree;
     insert(run);
   }
   static void forget(Run* run) noexcept {
-    run[run->pages - 1].state = State::kInside;
-    run->state = State::kInside;
+    run[run->pages - 1].state = kInside;
+    run->state = kInside;
   }
 
   Run* map(Parts& parts) noexcept {
@@ -291,7 +311,7 @@ class PageRuns {
     all_ = chunk;
     Run* run = &chunk->runs[kFirst];
     run->pages = static_cast<std::uint16_t>(kEnd - kFirst);
-    run->dirty = taken.touched != 0;
+    if (taken.touched != 0) chunk->dirty.add(kFirst, kEnd - kFirst);
     return run;
   }
   void drop(Parts& parts, Chunk* chunk) noexcept {
@@ -304,14 +324,15 @@ class PageRuns {
     parts.regions.give(parts.pages, chunk, Parts::kRegion, Parts::kRegion);
   }
 
-  void purge(Parts& parts, Chunk* chunk) noexcept {
+  // Gives back what is free of `pages`, all of them dirty.
+  static void purge(Parts& parts, Chunk* chunk, const PageSet<kPages>& pages) noexcept {
     for (std::size_t i = kFirst; i < kEnd; i += chunk->runs[i].pages) {
-      Run& run = chunk->runs[i];
-      if (state_of(&run) != State::kFree || !run.dirty) continue;
-      parts.pages.purge(address(chunk, &run), std::size_t{run.pages} * base::kPage);
-      run.dirty = false;
+      if (state_of(&chunk->runs[i]) != kFree) continue;
+      pages.each_run(i, chunk->runs[i].pages, [&](std::size_t first, std::size_t count) {
+        parts.pages.purge(address(chunk, &chunk->runs[first]), count * base::kPage);
+      });
     }
-    chunk->dirty = false;
+    chunk->dirty.remove(pages);
   }
 
   thread::Mutex mutex_;

@@ -4,7 +4,6 @@
 
 #include <hakmem/base/types.hpp>
 #include <hakmem/pages/options.hpp>
-#include <hakmem/pages/os_memory.hpp>
 #include <hakmem/thread/mutex.hpp>
 
 namespace hakmem::back {
@@ -66,15 +65,16 @@ class RegionCache {
       if (bytes > kMostBytes) return pages.unmap(start, bytes);
       thread::Lock lock(mutex_);
       while (count_ == kEntries || bytes_ + bytes > kMostBytes) evict_oldest(pages);
-      entries_[count_++] = {start, bytes, touched, pages::now_ms()};
+      entries_[count_++] = {start, bytes, touched};
       base::relaxed_store(bytes_, bytes_ + bytes);
     }
   }
 
-  // Gives back what has not been wanted for decay_ms.
-  void decay(Pages& pages, std::uint64_t now_ms) noexcept {
+  // Gives back what nobody has wanted since the last decay.
+  void decay(Pages& pages) noexcept {
     thread::Lock lock(mutex_);
-    while (count_ != 0 && now_ms - entries_[0].since_ms >= O.decay_ms) evict_oldest(pages);
+    while (idle_ != 0) evict_oldest(pages);
+    idle_ = count_;
   }
 
   void flush(Pages& pages) noexcept {
@@ -92,7 +92,6 @@ class RegionCache {
     void* start;
     std::size_t bytes;
     std::size_t touched;
-    std::uint64_t since_ms;
   };
 
   // Which entry has the fewest bytes in that range; kEntries: none.
@@ -109,6 +108,7 @@ class RegionCache {
     const Entry entry = entries_[i];
     for (std::size_t j = i + 1; j < count_; ++j) entries_[j - 1] = entries_[j];
     --count_;
+    if (i < idle_) --idle_;
     base::relaxed_store(bytes_, bytes_ - entry.bytes);
     return entry;
   }
@@ -119,6 +119,7 @@ class RegionCache {
 
   thread::Mutex mutex_;
   std::size_t count_ = 0;
+  std::size_t idle_ = 0;   // how many, the oldest, were here at the last decay already
   std::size_t bytes_ = 0;  // written under the lock, read by the statistics without it
   Entry entries_[kEntries]{};
 };

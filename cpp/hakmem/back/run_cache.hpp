@@ -32,76 +32,79 @@ struct RunLengths {
     return index;
   }();
   static constexpr unsigned rounded(unsigned pages) noexcept { return pages <= kMost ? kPages[kIndex[pages]] : pages; }
+  // The length that is just these pages, or kCount.
+  static constexpr unsigned exactly(unsigned pages) noexcept {
+    return pages <= kMost && kPages[kIndex[pages]] == pages ? kIndex[pages] : kCount;
+  }
 };
 
 template <std::size_t kBudget>
 class RunCache {
-  static constexpr unsigned kDepth = 16;  // runs of one length
+  static constexpr unsigned kDepth = 32;  // runs of one length
+  static constexpr int kTakes = 16;       // between two looks at the clock, each of which costs as much as two takes
 
  public:
-  static constexpr unsigned rounded(unsigned pages) noexcept { return RunLengths::rounded(pages); }
+  static constexpr std::size_t kLargest = RunLengths::kMost * base::kPage;
 
-  // A run of pages's rounded length, or nullptr.
-  void* take(unsigned pages) noexcept {
-    if (pages > RunLengths::kMost) return nullptr;
-    const unsigned length = RunLengths::kIndex[pages];
-    Stack& stack = stacks_[length];
-    if (stack.count == 0) return nullptr;
-    count(-1, RunLengths::kPages[length]);
-    return stack.runs[--stack.count];
+  // A run of this length. False: none is kept, or it is time to look at the clock.
+  HAKMEM_HOT bool take(unsigned length, void*& run) noexcept {
+    const unsigned kept = kept_[length];
+    if (kept == 0) [[unlikely]] return false;
+    if (--takes_left_ < 0) [[unlikely]] return false;
+    kept_[length] = kept - 1;
+    base::relaxed_store(sum_, sum_ - kSummand[length]);
+    run = runs_[length][kept - 1];
+    return true;
   }
-  // True at every fourth call: to look at the clock costs half as much as all else.
-  bool is_time() noexcept { return ++takes_ % 4 == 0; }
-  // False: not kept.
-  bool give(void* run, unsigned pages) noexcept {
-    if (pages > RunLengths::kMost) return false;
-    const unsigned length = RunLengths::kIndex[pages];
-    Stack& stack = stacks_[length];
-    if (RunLengths::kPages[length] != pages || stack.count == kDepth || kept_[0] + pages * base::kPage > kBudget) return false;
-    stack.runs[stack.count++] = run;
-    count(1, pages);
+  // The clock has been looked at.
+  void clock_seen() noexcept { takes_left_ = kTakes; }
+  // False: there is no room for it.
+  HAKMEM_HOT bool give(void* run, unsigned length) noexcept {
+    const unsigned kept = kept_[length];
+    const std::uint64_t sum = sum_ + kSummand[length];
+    if (kept == kDepth || static_cast<std::uint32_t>(sum) > kBudget / base::kPage) [[unlikely]] return false;
+    kept_[length] = kept + 1;
+    base::relaxed_store(sum_, sum);
+    runs_[length][kept] = run;
     return true;
   }
   // All of them go to the sink.
   template <class Sink>
   void drain(Sink&& sink) noexcept {
-    for (Stack& stack : stacks_) {
-      while (stack.count != 0) sink(stack.runs[--stack.count]);
+    for (unsigned length = 0; length < RunLengths::kCount; ++length) {
+      while (kept_[length] != 0) sink(runs_[length][--kept_[length]]);
     }
-    base::relaxed_store(kept_[0], std::size_t{0});
-    base::relaxed_store(kept_[1], std::size_t{0});
+    base::relaxed_store(sum_, std::uint64_t{0});
   }
-  std::size_t bytes() const noexcept { return base::relaxed_load(kept_[0]); }
-  std::size_t runs() const noexcept { return base::relaxed_load(kept_[1]); }
-  // For a reader outside the process: bytes, then runs.
-  constexpr const std::size_t* kept_words() const noexcept { return kept_; }
+  std::size_t bytes() const noexcept { return static_cast<std::uint32_t>(base::relaxed_load(sum_)) * base::kPage; }
+  std::size_t runs() const noexcept { return base::relaxed_load(sum_) >> 32; }
+  // For a reader outside the process: pages + 2^32 * runs.
+  constexpr const std::uint64_t* kept_word() const noexcept { return &sum_; }
 
  private:
-  struct Stack {
-    void* runs[kDepth];
-    unsigned count;
-  };
-  void count(int by, unsigned pages) noexcept {
-    base::relaxed_store(kept_[0], kept_[0] + static_cast<std::size_t>(by) * pages * base::kPage);
-    base::relaxed_store(kept_[1], kept_[1] + static_cast<std::size_t>(by));
-  }
-  Stack stacks_[RunLengths::kCount]{};
-  std::size_t kept_[2]{};  // bytes, runs
-  unsigned takes_ = 0;
+  static constexpr auto kSummand = [] {
+    std::array<std::uint64_t, RunLengths::kCount> summand{};
+    for (unsigned length = 0; length < RunLengths::kCount; ++length) {
+      summand[length] = RunLengths::kPages[length] + (std::uint64_t{1} << 32);
+    }
+    return summand;
+  }();
+
+  std::uint64_t sum_ = 0;  // of all runs kept
+  int takes_left_ = 0;
+  std::uint32_t kept_[RunLengths::kCount]{};
+  void* runs_[RunLengths::kCount][kDepth]{};
 };
 
 template <>
 class RunCache<0> {
  public:
-  static constexpr unsigned rounded(unsigned pages) noexcept { return pages; }
-  static constexpr void* take(unsigned) noexcept { return nullptr; }
-  static constexpr bool is_time() noexcept { return false; }
-  static constexpr bool give(void*, unsigned) noexcept { return false; }
+  static constexpr std::size_t kLargest = 0;
   template <class Sink>
   static constexpr void drain(Sink&&) noexcept {}
   static constexpr std::size_t bytes() noexcept { return 0; }
   static constexpr std::size_t runs() noexcept { return 0; }
-  static constexpr const std::size_t* kept_words() noexcept { return nullptr; }
+  static constexpr const std::uint64_t* kept_word() noexcept { return nullptr; }
 };
 
 }  // namespace hakmem::back

@@ -54,12 +54,39 @@ class SlabBin {
       }
       chain.first = next;
       chain.count -= run.count;
-      const std::uint32_t before = slab->used;
       slab->store.give_chain(run);
-      base::relaxed_store(slab->used, before - run.count);
-      if (before > slab->wake && slab->wake >= slab->used) [[unlikely]] woken(parts, slab);
+      count_back(parts, slab, run.count);
     }
   }
+
+  // Takes back blocks of this bin's slabs one after the other; neighbours that share a slab are counted together, when
+  // another slab's comes or at the end.
+  class Returns {
+   public:
+    Returns(Parts& parts, SlabBin& bin) noexcept : parts_(parts), bin_(bin) {}
+    Returns(const Returns&) = delete;
+    Returns& operator=(const Returns&) = delete;
+    ~Returns() { bin_.count_back(parts_, slab_, count_); }
+
+    void operator()(base::Block* block) noexcept {
+      const std::uintptr_t unit = base::address(block) >> base::kUnitShift;
+      if (unit != unit_) {
+        bin_.count_back(parts_, slab_, count_);
+        unit_ = unit;
+        slab_ = &SuperSlab::around(block)->slab_of(block);
+        count_ = 0;
+      }
+      slab_->store.give(block, slab_->geometry);
+      ++count_;
+    }
+
+   private:
+    Parts& parts_;
+    SlabBin& bin_;
+    Slab* slab_ = nullptr;
+    std::uintptr_t unit_ = 0;
+    std::uint32_t count_ = 0;
+  };
 
   // What a slab's `used` reaching its `wake` asks for.
   HAKMEM_COLD void woken(Parts& parts, Slab* slab) noexcept {
@@ -114,11 +141,12 @@ class SlabBin {
     } else {
       for (; n < want; ++n) {
         base::Block* block = slab->store.take(slab->geometry);
-        if (block == nullptr) {
-          if (slab->exhausted_fresh()) break;
-          block = slab->take_fresh();
-          parts.owner.stamp(block, tag);
-        }
+        if (block == nullptr) break;
+        sink(block);
+      }
+      for (; n < want && !slab->exhausted_fresh(); ++n) {
+        base::Block* block = slab->take_fresh();
+        parts.owner.stamp(block, tag);
         sink(block);
       }
     }
@@ -157,6 +185,13 @@ class SlabBin {
   }
 
  private:
+  // n blocks have gone back to the slab's store.
+  void count_back(Parts& parts, Slab* slab, std::uint32_t n) noexcept {
+    if (n == 0) return;
+    const std::uint32_t before = slab->used;
+    base::relaxed_store(slab->used, before - n);
+    if (before > slab->wake && slab->wake >= before - n) [[unlikely]] woken(parts, slab);
+  }
   void list(Slab* slab) noexcept {
     slab->listed = true;
     slab->wake = 0;

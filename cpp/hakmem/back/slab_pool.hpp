@@ -69,12 +69,12 @@ class SlabPool {
     thread::Lock lock(mutex_);
     --slabs_;
     parts.owner.tag(super, unit, units, 0);
-    if constexpr (kPurge == pages::Purge::kEager) purge(parts, super, mask_of(unit, units));
+    if constexpr (kPurge == pages::Purge::kEager) give_back(parts, super, mask_of(unit, units));
     if (super->free_units == 0) move(super, full_, open_);
     super->free_units |= mask_of(unit, units);
-    if constexpr (kPurge == pages::Purge::kDecay) {
+    if constexpr (kPurge != pages::Purge::kEager) {
       super->dirty_units |= mask_of(unit, units);
-      super->dirty_since_ms = pages::now_ms();
+      super->fresh_units |= mask_of(unit, units);
     }
     if (super->free_units == SuperSlab::all_units()) {
       unlink(super, open_);
@@ -84,14 +84,16 @@ class SlabPool {
     }
   }
 
-  // Gives back the empty units that have not been wanted for decay_ms.
-  void decay(Parts& parts, std::uint64_t now_ms) noexcept {
+  // Gives back the empty units that nobody has wanted since the last decay.
+  void decay(Parts& parts) noexcept {
     thread::Lock lock(mutex_);
-    for (SuperSlab* s = open_; s != nullptr; s = s->next) {
-      if (s->dirty_units == 0 || now_ms - s->dirty_since_ms < Parts::kOptions.decay_ms) continue;
-      purge(parts, s, s->dirty_units);
-      s->dirty_units = 0;
-    }
+    for (SuperSlab* s = open_; s != nullptr; s = s->next) purge(parts, s, s->dirty_units & ~s->fresh_units);
+  }
+
+  // Every empty unit goes back to the system.
+  void collect(Parts& parts) noexcept {
+    thread::Lock lock(mutex_);
+    for (SuperSlab* s = open_; s != nullptr; s = s->next) purge(parts, s, s->dirty_units);
   }
 
   struct Totals {
@@ -159,11 +161,18 @@ class SlabPool {
       return nullptr;
     }
     parts.fence(super, SuperSlab::header_bytes());
+    if (taken.touched != 0) super->dirty_units = super->free_units;
     link(super, open_);
     return super;
   }
 
-  void purge(Parts& parts, SuperSlab* super, std::uint64_t units) noexcept {
+  // Gives `units` of the dirty ones back; none is fresh then.
+  static void purge(Parts& parts, SuperSlab* super, std::uint64_t units) noexcept {
+    give_back(parts, super, units);
+    super->dirty_units &= ~units;
+    super->fresh_units = 0;
+  }
+  static void give_back(Parts& parts, SuperSlab* super, std::uint64_t units) noexcept {
     while (units != 0) {
       const auto first = static_cast<unsigned>(std::countr_zero(units));
       const auto count = static_cast<unsigned>(std::countr_one(units >> first));

@@ -7,7 +7,7 @@
 namespace hakmem::back {
 
 struct SuperSlabOptions {
-  unsigned run_cache_kib = 8192;  // back/run_cache.hpp: medium blocks that a thread keeps: 0 .. 65536; none with eager purge
+  unsigned run_cache_kib = 16384;  // back/run_cache.hpp: medium blocks that a thread keeps: 0 .. 65536; none with eager purge
 };
 
 template <SuperSlabOptions O = SuperSlabOptions{}>

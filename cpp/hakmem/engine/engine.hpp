@@ -49,6 +49,7 @@ class Engine {
   using Region = typename P::Region;
   using Large = typename back::LargeBlocks<P>::Large;
   using Runs = back::PageRuns<P>;
+  using Returns = typename P::Bin::Returns;
 
   static constexpr bool kDirect = P::kDirect;
   static constexpr bool kOneHeap = V::Remote::kOneHeap;
@@ -62,6 +63,8 @@ class Engine {
   static constexpr bool kQuarantined = V::Guard::kQuarantine != 0;
   static constexpr bool kRetires = kSealed || V::Guard::kZero || kQuarantined;
   static constexpr bool kUnbounded = Heap::kUnbounded;
+  static constexpr unsigned kDepot = P::kDepot;
+  static constexpr bool kKeepsRuns = Heap::kRunCacheBytes != 0;
   static constexpr std::size_t kLargestSmall = kDirect ? 0 : Classes::kLargest - kPrefix;
   // What has a run for want of a size class, or since it has grown.
   static constexpr std::size_t kSmallestRun = kLargestSmall < base::kPage ? kLargestSmall : base::kPage;
@@ -309,44 +312,99 @@ class Engine {
       return next_slab_and_pop(heap, c);
     } else {
       if (Block* cached = heap->front.pop(c)) return cached;  // prewarmed, or brought by a destructor that ran just now
-      FrontSink sink{heap, c};
+      FrontSink sink(heap, c);
       const unsigned want = 1 + heap->front.refill_want(c);
       unsigned got;
       if constexpr (kOwned) {
         got = heap->bins[c].refill(parts_, c, heap, heap->tag + c, want, sink);
       } else {
-        thread::Lock lock(parts_.shared[c].mutex);
-        got = parts_.shared[c].bin.refill(parts_, c, nullptr, c, want, sink);
+        if (take_from_depot(heap, c, want, sink)) return sink.settle();
+        auto& shared = parts_.shared[c];
+        thread::Lock lock(shared.mutex);
+        got = shared.bin.refill(parts_, c, nullptr, c, want, sink);
       }
       heap->probe.moved(Flow::kFetched, c, got);
-      return sink.first;
+      return sink.settle();
     }
   }
 
-  // Where a refill's blocks go: one to the caller, the others to the front.
-  struct FrontSink {
-    Heap* heap;
-    ClassIndex c;
-    Block* first = nullptr;
-
-    void operator()(Block* block) noexcept {
-      if (first == nullptr) {
-        first = block;
-      } else {
-        heap->front.push(c, block);
-      }
-    }
+  // Where a refill's blocks go: one to the caller, the others to the front, which hands them out in the order in which they
+  // came: a program's neighbours in time are neighbours in memory, by ascending addresses where they are fresh.
+  class FrontSink {
+   public:
+    FrontSink(Heap* heap, ClassIndex c) noexcept : heap_(heap), c_(c) {}
+    void operator()(Block* block) noexcept { blocks_[count_++] = block; }
     void chain(base::Chain chain) noexcept
       requires kChains
     {
-      if (first == nullptr) {
-        first = chain.first;
+      if (count_ == 0) {
+        blocks_[count_++] = chain.first;
         if (--chain.count == 0) return;
-        chain.first = P::Links::next(first);
+        chain.first = P::Links::next(chain.first);
       }
-      heap->front.put_chain(c, chain);
+      heap_->front.put_chain(c_, chain);
     }
+    // The caller's block; nullptr: none came.
+    Block* settle() noexcept {
+      for (; count_ > 1; --count_) heap_->front.push(c_, blocks_[count_ - 1]);
+      return count_ == 0 ? nullptr : blocks_[0];
+    }
+
+   private:
+    Heap* heap_;
+    ClassIndex c_;
+    unsigned count_ = 0;
+    Block* blocks_[concepts::kMostRefilled + 1];
   };
+
+  // At most `want` blocks of the class's depot to sink; whether there were any.
+  static bool take_from_depot([[maybe_unused]] Heap* heap, [[maybe_unused]] ClassIndex c, [[maybe_unused]] unsigned want,
+                              [[maybe_unused]] FrontSink& sink) noexcept {
+    if constexpr (kDepot != 0) {
+      auto& shared = parts_.shared[c];
+      if (shared.depot.size() == 0) return false;
+      typename P::Depot::Slots taken;
+      unsigned n;
+      {
+        thread::Lock lock(shared.mutex);
+        n = shared.depot.take(parts_.depots[c], want, taken);
+      }
+      for (unsigned i = 0; i < n; ++i) sink(taken[i]);  // under no lock: each may be a line that another processor has
+      heap->probe.moved(Flow::kTaken, c, n);
+      return n != 0;
+    }
+    return false;
+  }
+  // Of n blocks of the front those that the depot has room for; how many are left.
+  static unsigned put_into_depot([[maybe_unused]] Heap* heap, [[maybe_unused]] ClassIndex c, unsigned n) noexcept {
+    if constexpr (kDepot != 0) {
+      auto& shared = parts_.shared[c];
+      const auto bound = static_cast<unsigned>(base::kCachedClassBytes / Classes::block_size(c));
+      if (n == 0 || shared.depot.room(bound) == 0) return n;
+      thread::Lock lock(shared.mutex);
+      const unsigned room = shared.depot.room(bound);
+      const unsigned put =
+          heap->front.drain(c, n < room ? n : room, [&](Block* block) { shared.depot.put(parts_.depots[c], block); });
+      heap->probe.moved(Flow::kLeft, c, put);
+      n -= put;
+    }
+    return n;
+  }
+  // Of every class's depot what has lain idle, or `all`, to its slabs.
+  static void empty_depots(bool all) noexcept {
+    if constexpr (kDepot != 0) {
+      Heap* heap = Slot::current();
+      for (ClassIndex c = 1; c <= Classes::kCount; ++c) {
+        auto& shared = parts_.shared[c];
+        if (shared.depot.size() == 0) continue;
+        thread::Lock lock(shared.mutex);
+        const unsigned n = shared.depot.drain_idle(parts_.depots[c], all, Returns(parts_, shared.bin));
+        if (heap == &Heap::sentinel) continue;
+        heap->probe.moved(Flow::kTaken, c, n);
+        heap->probe.moved(Flow::kReturned, c, n);
+      }
+    }
+  }
 
   static Block* next_slab_and_pop(Heap* heap, ClassIndex c) noexcept {
     for (;;) {
@@ -388,7 +446,7 @@ class Engine {
     if (heap == &Heap::sentinel) return give_back(nullptr, c, block);
     heap->probe.on(Event::kFlush, c);
     decay();
-    drain(heap, c, heap->front.flush_want(c));
+    drain(heap, c, put_into_depot(heap, c, heap->front.flush_want(c)));
     if (!heap->front.push(c, block)) give_back(heap, c, block);
   }
 
@@ -404,12 +462,10 @@ class Engine {
         parts_.shared[c].bin.give_chain(parts_, chain);
       }
     } else if constexpr (kOwned) {
-      heap->probe.moved(Flow::kReturned, c, heap->front.drain(c, n, [&](Block* block) { give_home(heap, block); }));
+      heap->probe.moved(Flow::kReturned, c, heap->front.drain(c, n, Returns(parts_, heap->bins[c])));
     } else {
       thread::Lock lock(parts_.shared[c].mutex);
-      heap->probe.moved(Flow::kReturned, c, heap->front.drain(c, n, [&](Block* block) {
-        parts_.shared[c].bin.give(parts_, &SuperSlab::around(block)->slab_of(block), block);
-      }));
+      heap->probe.moved(Flow::kReturned, c, heap->front.drain(c, n, Returns(parts_, parts_.shared[c].bin)));
     }
   }
 
@@ -450,34 +506,71 @@ class Engine {
 
   // ---- cold: medium, large, remote, foreign --------------------------------------------------------------------------
 
-  HAKMEM_COLD static void* malloc_large(std::size_t n) noexcept {
+  HAKMEM_WARM static void* malloc_large(std::size_t n) noexcept {
+    if (fits_kept(n)) {
+      if (void* p = malloc_kept(Slot::current(), n)) return p;
+    }
+    return malloc_uncached(n);
+  }
+  HAKMEM_COLD static void* malloc_uncached(std::size_t n) noexcept {
     if (n <= kLargestMedium) return medium(n);
     bool zeroed;
     return map_large(n, base::kBlockAlign, n, zeroed);
   }
 
-  static void* medium(std::size_t n) noexcept {
-    Heap* heap = own_heap();
-    if (heap == nullptr) return no_memory();
-    const auto pages = heap->runs.rounded(static_cast<unsigned>(((n == 0 ? 1 : n) + kPrefix + base::kPage - 1) / base::kPage));
-    const std::size_t bytes = std::size_t{pages} * base::kPage;
-    void* run = heap->runs.take(pages);
-    if (run != nullptr) {
-      Runs::use(run);
-      if (heap->runs.is_time()) decay();
-    } else {
-      run = parts_.runs.take(parts_, bytes);
-      if (run == nullptr) {
-        reclaim();
-        run = parts_.runs.take(parts_, bytes);
-        if (run == nullptr) return no_memory();
+  static constexpr bool fits_kept(std::size_t n) noexcept { return kKeepsRuns && n <= Heap::Runs::kLargest - kPrefix; }
+  static constexpr unsigned pages_of(std::size_t n) noexcept {
+    return static_cast<unsigned>((n + kPrefix + base::kPage - 1) / base::kPage);
+  }
+  // A run of the heap's cache. nullptr: see its take().
+  HAKMEM_HOT static void* malloc_kept([[maybe_unused]] Heap* heap, [[maybe_unused]] std::size_t n) noexcept {
+    if constexpr (kKeepsRuns) {
+      const unsigned length = back::RunLengths::kIndex[pages_of(n)];
+      void* run;
+      if (heap->runs.take(length, run)) [[likely]] {
+        Runs::use(run, length);
+        return block_in(heap, run);
       }
-      decay();
     }
+    return nullptr;
+  }
+  HAKMEM_HOT static void* block_in(Heap* heap, void* run) noexcept {
     heap->probe.on(Event::kMediumMalloc, 0);
     void* p = static_cast<std::byte*>(run) + kPrefix;
     parts_.owner.stamp(p, 0);
     return p;
+  }
+
+  // A run where there is most room behind it.
+  static void* growing_run(std::size_t n) noexcept {
+    Heap* heap = own_heap();
+    if (heap == nullptr) return no_memory();
+    void* run = parts_.runs.take(parts_, with_growth(n) + kPrefix, true);
+    if (run == nullptr) return medium(n);
+    decay();
+    return block_in(heap, run);
+  }
+
+  static void* medium(std::size_t n) noexcept {
+    Heap* heap = own_heap();
+    if (heap == nullptr) return no_memory();
+    decay();
+    unsigned pages = pages_of(n == 0 ? 1 : n);
+    if constexpr (kKeepsRuns) {
+      heap->runs.clock_seen();
+      pages = back::RunLengths::rounded(pages);
+    }
+    if (fits_kept(n)) {
+      if (void* p = malloc_kept(heap, n)) return p;
+    }
+    const std::size_t bytes = std::size_t{pages} * base::kPage;
+    void* run = parts_.runs.take(parts_, bytes);
+    if (run == nullptr) {
+      reclaim();
+      run = parts_.runs.take(parts_, bytes);
+      if (run == nullptr) return no_memory();
+    }
+    return block_in(heap, run);
   }
 
   static void* map_large(std::size_t n, std::size_t align, std::size_t room, bool& zeroed) noexcept {
@@ -520,20 +613,30 @@ class Engine {
     }
   }
 
-  HAKMEM_COLD static void free_elsewhere(void* p) noexcept {
-    if (p == nullptr) return;
+  HAKMEM_WARM static void free_elsewhere(void* p) noexcept {
     Region* region = parts_.owner.region_of(p);
+    if constexpr (kKeepsRuns) {
+      if (region != nullptr && region->kind == slab::RegionKind::kRuns && keep_run(p)) return;
+    }
+    free_in_region(region, p);
+  }
+  // Whether p began a block of a run, which is in this thread's cache now.
+  HAKMEM_HOT static bool keep_run(void* p) noexcept {
+    Heap* heap = Slot::current();
+    const unsigned length = Runs::length_at(p);
+    auto* start = static_cast<std::byte*>(p) - kPrefix;
+    if (length >= back::RunLengths::kCount || heap == &Heap::sentinel) [[unlikely]] return false;
+    if (!heap->runs.give(start, length)) [[unlikely]] return false;
+    Runs::keep(start);
+    heap->probe.on(Event::kMediumFree, 0);
+    return true;
+  }
+  HAKMEM_COLD static void free_in_region(Region* region, void* p) noexcept {
     if (region == nullptr) return free_foreign(p);
     switch (region->kind) {
       case slab::RegionKind::kSlabs: return free_in_slab(static_cast<SuperSlab*>(region), p);
       case slab::RegionKind::kRuns: {
-        auto* start = static_cast<std::byte*>(p) - kPrefix;
-        Heap* heap = Slot::current();
-        const unsigned pages = Runs::pages_at(p);
-        if (pages != 0 && heap != &Heap::sentinel && heap->runs.give(start, pages)) {
-          heap->probe.on(Event::kMediumFree, 0);
-          return Runs::keep(start);
-        }
+        std::byte* start;
         std::size_t bytes;
         if (!parts_.runs.find_used(p, start, bytes)) return invalid_free(p);
         count(Event::kMediumFree);
@@ -586,6 +689,7 @@ class Engine {
   }
 
   HAKMEM_COLD static void free_foreign(void* p) noexcept {
+    if (p == nullptr) return;
     count(Event::kFreeForeign);
     if (next_.free != nullptr) return next_.free(p);
     base::fatal("free of ", p, " which this allocator does not own");
@@ -742,7 +846,13 @@ class Engine {
   // A block for one that has outgrown its own: where it can be, among free pages or addresses, to grow on without a copy.
   static void* with_room(std::size_t n, bool& zeroed) noexcept {
     if (n > kLargestMedium) return map_large(n, base::kBlockAlign, n * 2, zeroed);
-    return n > kSmallestRun ? medium(n) : allocate(n);
+    return n > kSmallestRun ? growing_run(n) : allocate(n);
+  }
+  // What is set aside for a run of n bytes that grows, so that not every step takes the lock over all runs: twice as much, in
+  // whole pages and no more, as realloc shrinks a block to less than half. What the program does not touch is but addresses.
+  static std::size_t with_growth(std::size_t n) noexcept {
+    const std::size_t room = 2 * n / base::kPage * base::kPage - kPrefix;
+    return room < n || room > kLargestMedium ? n : room;
   }
 
   static bool resize_in_place(void* p, std::size_t n, std::size_t old) noexcept {
@@ -751,12 +861,16 @@ class Engine {
     if (region->kind == slab::RegionKind::kLarge) {
       return n > kLargestMedium && parts_.large.resize(parts_, static_cast<Large*>(region), n);
     }
+    if (region->kind == slab::RegionKind::kSlabs) {  // where classes lie far apart, no other has a better block for it
+      return n <= old && Classes::block_size(Classes::class_of(n + kPrefix)) == old + kPrefix;
+    }
     if (region->kind != slab::RegionKind::kRuns || n <= kSmallestRun || n > kLargestMedium) return false;
     std::byte* start;
     std::size_t bytes;
     if (!parts_.runs.find_used(p, start, bytes)) return false;
     const std::size_t before = bytes - old;
-    return before + n <= Runs::kLargest && parts_.runs.resize(parts_, start, before + n);
+    const std::size_t most = n > old ? with_growth(n) : n;
+    return before + n <= Runs::kLargest && parts_.runs.resize(parts_, start, before + n, before + most);
   }
 
   // ---- heaps ---------------------------------------------------------------------------------------------------------
@@ -865,39 +979,47 @@ class Engine {
   // What lies idle in this thread's caches and in the shared ones goes back to the system.
   static void reclaim() noexcept {
     if (Heap* heap = Slot::current(); heap != &Heap::sentinel) empty(heap);
+    empty_depots(true);
     if constexpr (!kOwned) {
       for (ClassIndex c = 1; c <= Classes::kCount; ++c) {
         thread::Lock lock(parts_.shared[c].mutex);
         parts_.shared[c].bin.collect(parts_);
       }
     }
+    parts_.pool.collect(parts_);
     parts_.runs.collect(parts_);
     parts_.regions.flush(parts_.pages);
   }
 
-  // What has lain empty for long enough goes back to the system; kept runs and a front that grows are emptied twice as
-  // often, into what then waits. Called wherever a cache has missed or spilled or a block was no small one: there is no
-  // thread that would do it instead.
+  // Twice in decay_ms: what was empty the time before and has not been needed since goes back to the system; kept runs
+  // and a front that grows are emptied into what then waits. Called wherever a cache has missed or spilled or a block
+  // was no small one: there is no thread that would do it instead.
   static void decay() noexcept {
     if constexpr (P::kOptions.purge == pages::Purge::kDecay) {
-      const std::uint64_t now = pages::now_ms();
+      // before the clock, so that no other thread's reading is ahead of ours
+      const std::uint64_t last = base::relaxed_load(last_decay_ms_), now = pages::now_ms();
       if constexpr (Heap::kDecays) {
         Heap* heap = Slot::current();
-        if (heap != &Heap::sentinel && now - heap->emptied_ms >= P::kOptions.decay_ms / 2) {
-          heap->emptied_ms = now;
-          empty_runs(heap);
-          if constexpr (kUnbounded || Heap::kGrows) {
-            empty_caches(heap);
-            heap->front.open();
-          }
-        }
+        if (heap != &Heap::sentinel && now - heap->emptied_ms >= kDecayPeriod) [[unlikely]] begin_anew(heap, now);
       }
-      if (now - base::relaxed_load(last_decay_ms_) < P::kOptions.decay_ms / 4 + 1) return;
-      base::relaxed_store(last_decay_ms_, now);
-      parts_.pool.decay(parts_, now);
-      parts_.runs.decay(parts_, now);
-      parts_.regions.decay(parts_.pages, now);
+      if (now - last >= kDecayPeriod) [[unlikely]] give_back_idle(last, now);
     }
+  }
+  HAKMEM_COLD static void begin_anew(Heap* heap, std::uint64_t now) noexcept {
+    heap->emptied_ms = now;
+    empty_runs(heap);
+    if constexpr (kUnbounded || Heap::kGrows) {
+      empty_caches(heap);
+      heap->front.open();
+    }
+  }
+  HAKMEM_COLD static void give_back_idle(std::uint64_t last, std::uint64_t now) noexcept {
+    // one thread alone: two decays in a row would find idle what has just been freed
+    if (!__atomic_compare_exchange_n(&last_decay_ms_, &last, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return;
+    empty_depots(false);
+    parts_.pool.decay(parts_);
+    parts_.runs.decay(parts_);
+    parts_.regions.decay(parts_.pages);
   }
 
   static void empty(Heap* heap) noexcept {
@@ -968,6 +1090,7 @@ class Engine {
   static inline constinit Next next_{};
   static inline constinit Heap** last_abandoned_ = &abandoned_;
   static inline constinit std::byte* next_heap_ = nullptr;
+  static constexpr std::uint64_t kDecayPeriod = P::kOptions.decay_ms / 2 + 1;
   static inline constinit std::uint64_t last_decay_ms_ = 0;
   static inline constinit std::size_t heap_room_ = 0;
   static inline constinit std::size_t heap_count_ = 0;

@@ -30,6 +30,7 @@ struct Heap {
   // What is purged at once is not kept.
   static constexpr std::size_t kRunCacheBytes =
       P::kOptions.purge == pages::Purge::kEager ? 0 : V::Back::kRunCacheBytes;
+  using Runs = back::RunCache<kRunCacheBytes>;
   static constexpr bool kUnbounded = requires { requires Front::kUnbounded; };
   static constexpr bool kGrows = requires { requires Front::kGrows; };
 
@@ -54,7 +55,7 @@ struct Heap {
   [[no_unique_address]] typename QueueOf<typename V::Remote, kHasQueue>::Outgoing outgoing{};
   typename P::Bin bins[P::kHeapsOwnSlabs ? Classes::kCount + 1 : 1]{};
   [[no_unique_address]] guard::Quarantine<V::Guard::kQuarantine, Classes::kCount + 1> quarantine{};
-  [[no_unique_address]] back::RunCache<kRunCacheBytes> runs{};
+  [[no_unique_address]] Runs runs{};
   // Bytes of blocks that this heap's thread freed for other heaps, and of those that others freed for this one.
   struct Travel {
     std::uint64_t sent = 0, home = 0;

@@ -21,7 +21,7 @@ struct Layout {
   const void* model_next;       // the address of the next older heap; 0: the oldest
   const void* model_counts;     // an 8-byte count per event; nullptr: the library was built without counters
   const void* model_blocks;     // an 8-byte count of blocks per flow and class
-  const void* model_kept;       // two words: bytes and number of the page runs that it keeps; nullptr: it keeps none
+  const void* model_kept;       // pages + 2^32 * number of the page runs that it keeps, 8 bytes; nullptr: it keeps none
   std::uint64_t flow_stride;    // bytes from one flow's counts to the next's; class c's count is the c-th, from 0
   std::uint64_t flows;
   std::uint64_t events;
@@ -68,7 +68,7 @@ struct LayoutOf {
         .model_next = &model.next,
         .model_counts = counts,
         .model_blocks = blocks,
-        .model_kept = model.runs.kept_words(),
+        .model_kept = model.runs.kept_word(),
         .flow_stride = (base::kMaxClasses + 1) * sizeof(std::uint64_t),
         .flows = probe::kFlows,
         .events = probe::kEvents,

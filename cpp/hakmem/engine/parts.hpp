@@ -1,6 +1,7 @@
 // Binds the policies of a variant to one another: the types they become, and the process-wide parts that all heaps share.
 #pragma once
 
+#include <hakmem/back/depot.hpp>
 #include <hakmem/back/large_blocks.hpp>
 #include <hakmem/back/page_runs.hpp>
 #include <hakmem/back/region_cache.hpp>
@@ -37,6 +38,12 @@ struct Parts {
   static constexpr bool kChains = Store::kIntrusive;
   using Regions = back::RegionCache<Pages, kOptions>;
   using Bin = back::SlabBin<Parts>;
+  // Blocks of a class between caches; what is purged at once is not kept.
+  static constexpr unsigned kDepot = [] {
+    if constexpr (requires { V::Remote::kDepot; }) return kDirect || kOptions.purge == pages::Purge::kEager ? 0 : V::Remote::kDepot;
+    return 0u;
+  }();
+  using Depot = back::Depot<kDepot == 0 ? 1 : kDepot>;
 
   static_assert(concepts::BlockLinks<Links>, "Parts: Guard's Links are no BlockLinks");
   static_assert(Classes::kAlign >= Links::kBytes, "Parts: a free block has no room for the links of Guard");
@@ -68,12 +75,14 @@ struct Parts {
     if constexpr (kFence != 0) pages.unfence(static_cast<std::byte*>(region) + bytes - kFence, kFence);
   }
 
-  // The slabs of one class that all threads share; unused where heaps own their slabs.
+  // The slabs of one class that all threads share, and what passes between caches; unused where heaps own their slabs.
   struct alignas(64) SharedBin {
     thread::Mutex mutex;
     Bin bin;
+    Depot depot;
   };
   SharedBin shared[kHeapsOwnSlabs ? 1 : Classes::kCount + 1];
+  typename Depot::Slots depots[kDepot == 0 ? 1 : Classes::kCount + 1];
 };
 
 }  // namespace hakmem::engine

@@ -91,14 +91,15 @@ std::size_t cached_bytes(const typename Engine::Heap* heap, bool& counted) noexc
 }
 
 // The bytes of an engine by where they are. Live, cached and in transit add up to what has left the slabs, the runs and
-// the large blocks. By class: `out_of` its blocks out of their slabs, `cached_of` those of them in a counted cache.
+// the large blocks. By class: `out_of` its blocks out of their slabs, `cached_of` those of them in a counted cache or in
+// the depot, `depot_of` the latter.
 template <class Engine>
 struct Totals {
   static constexpr std::size_t kClasses = Engine::Classes::kCount + 1;
   const typename Engine::Heap* newest = nullptr;
   std::size_t medium_cached = 0;
-  std::size_t heaps = 0, live = 0, cached = 0, transit = 0, medium = 0, large = 0, mapped = 0;
-  std::size_t out_of[kClasses]{}, cached_of[kClasses]{};
+  std::size_t heaps = 0, live = 0, cached = 0, depot = 0, transit = 0, medium = 0, large = 0, mapped = 0;
+  std::size_t out_of[kClasses]{}, cached_of[kClasses]{}, depot_of[kClasses]{};
 };
 
 template <class Engine>
@@ -112,6 +113,14 @@ Totals<Engine> totals() noexcept {
     sum.cached += cached_bytes<Engine>(heap, counted);
     sum.medium_cached += heap->runs.bytes() - heap->runs.runs() * Engine::P::kPrefix;
     for (base::ClassIndex c = 1; c < sum.kClasses && counted; ++c) sum.cached_of[c] += heap->front.size(c) + heap->quarantine.size(c);
+  }
+  if constexpr (Engine::P::kDepot != 0) {
+    for (base::ClassIndex c = 1; c < sum.kClasses; ++c) {
+      sum.depot_of[c] = parts.shared[c].depot.size();
+      sum.cached_of[c] += sum.depot_of[c];
+      sum.depot += sum.depot_of[c] * Engine::class_bytes(c);
+    }
+    sum.cached += sum.depot;
   }
   const auto slabs = parts.pool.totals();
   std::size_t slab_bytes = 0;
@@ -163,6 +172,7 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
   json.key("os_purges").number(parts.pages.os_purges());
   json.key("live_bytes").number(sum.live);
   json.key("cached_bytes").number(sum.cached);
+  json.key("depot_bytes").number(sum.depot);
   json.key("in_transit_bytes").number(sum.transit);
   json.key("medium_bytes").number(sum.medium);
   json.key("medium_cached_bytes").number(sum.medium_cached);
@@ -176,6 +186,7 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
     json.begin_item('{');
     json.key("bytes").number(bytes);
     json.key("cached").number(adopted ? mine->front.size(c) : 0);
+    json.key("depot").number(sum.depot_of[c]);
     json.key("out_bytes").number(sum.out_of[c] * bytes);
     json.key("cached_bytes").number(sum.cached_of[c] * bytes);
     json.end('}');

@@ -13,12 +13,21 @@ class Growth {
   static constexpr unsigned kPatience = 4;  // misses and spills of a class before it grows
 
  public:
+  static constexpr unsigned kMostMoved = 64;  // blocks in one batch of a class that has grown
   static constexpr std::size_t kClassBytes = std::size_t{256} << 10;
 
   // The most blocks that class c may ever hold, having begun with `initial`.
   static constexpr unsigned most(base::ClassIndex c, unsigned initial) noexcept {
     const std::size_t fit = kClassBytes / Classes::block_size(c);
     return fit > initial ? static_cast<unsigned>(fit) : initial;
+  }
+
+  // The blocks to move at once: `refill`, or a quarter of what a class that has grown from `initial` may hold by now, up to
+  // kMostMoved.
+  static constexpr unsigned batch(unsigned refill, unsigned now, unsigned initial) noexcept {
+    if (now <= initial) return refill;
+    const unsigned quarter = now / 4 < kMostMoved ? now / 4 : kMostMoved;
+    return quarter > refill ? quarter : refill;
   }
 
   void reset() noexcept {

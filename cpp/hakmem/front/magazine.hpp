@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstring>
 #include <type_traits>
 
 #include <hakmem/base/types.hpp>
@@ -31,7 +32,7 @@ struct Magazine {
     static constexpr bool kRefusesUnwritten = true;  // push to a front that is not open writes nothing
 
     // Every top lies above an empty slot and every limit is null: empty and full, the sentinel's state. Half a MiB of slots
-    // stays untouched until blocks come.
+    // stays untouched until blocks come, and the slot below each class's for ever: heaps begin as zeroes.
     constexpr Type() noexcept {
       for (auto& top : tops_) top = &nothing_[1];
       if (std::is_constant_evaluated()) {
@@ -40,9 +41,8 @@ struct Magazine {
     }
     void open() noexcept {
       for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) {
-        base::relaxed_store(tops_[c], bottom(c));
-        limits_[c] = bottom(c) + initial(c);
-        bottom(c)[-1] = nullptr;
+        base::relaxed_store(tops_[c], slots_ + kBottoms[c]);
+        limits_[c] = slots_ + kBottoms[c] + initial(c);
       }
       if constexpr (kGrows) growth_.reset();
     }
@@ -65,27 +65,27 @@ struct Magazine {
     unsigned refill_want(base::ClassIndex c) noexcept {
       grow(c);
       const auto room = static_cast<unsigned>(limits_[c] - tops_[c]);
-      return O.refill < room ? O.refill : room;
+      const unsigned want = batch(c);
+      return want < room ? want : room;
     }
     unsigned flush_want(base::ClassIndex c) noexcept {
       grow(c);
-      const auto held = static_cast<unsigned>(limits_[c] - bottom(c));
-      return held < 8 ? held / 2 : held / 4;  // a share: what stays is moved down
+      const unsigned held = capacity(c);
+      return held < 8 ? held / 2 : held / 4;
     }
     unsigned size(base::ClassIndex c) const noexcept {
       base::Block* const* top = base::relaxed_load(tops_[c]);
-      return top == &nothing_[1] ? 0 : static_cast<unsigned>(top - bottom(c));
+      return top == &nothing_[1] ? 0 : static_cast<unsigned>(top - (slots_ + bottom_at(c, top)));
     }
 
-    // The oldest blocks go first: the youngest are the warm ones.
+    // The youngest blocks go: their lines are warm still, and a slab writes its list into them.
     template <class Sink>
     unsigned drain(base::ClassIndex c, unsigned n, Sink&& sink) noexcept {
       const unsigned have = size(c);
       if (n > have) n = have;
-      base::Block** slots = bottom(c);
-      for (unsigned i = 0; i < n; ++i) sink(slots[i]);
-      for (unsigned i = n; i < have; ++i) slots[i - n] = slots[i];
-      base::write_in_sight(tops_[c], tops_[c] - n);
+      base::Block** const top = tops_[c];
+      for (base::Block** slot = top - n; slot != top; ++slot) sink(*slot);
+      base::write_in_sight(tops_[c], top - n);
       return n;
     }
 
@@ -98,18 +98,41 @@ struct Magazine {
     static constexpr unsigned most(base::ClassIndex c) noexcept {
       return kGrows ? Budget::most(c, initial(c)) : initial(c);
     }
-    // Where each class's slots begin, behind one that stays empty.
-    static constexpr auto kBottoms = [] {
+    // Where each class's slots begin, behind one that stays empty: side by side, so that a few pages hold what most threads need,
+    // and apart for a class that has grown.
+    template <class Capacity>
+    static constexpr auto places(std::uint32_t first, Capacity&& capacity) noexcept {
       std::array<std::uint32_t, Classes::kCount + 2> at{};
-      at[1] = 1;
-      for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) at[c + 1] = at[c] + most(c) + 1;
+      at[1] = first;
+      for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) at[c + 1] = at[c] + capacity(c) + 1;
       return at;
-    }();
-    base::Block** bottom(base::ClassIndex c) noexcept { return slots_ + kBottoms[c]; }
-    base::Block* const* bottom(base::ClassIndex c) const noexcept { return slots_ + kBottoms[c]; }
+    }
+    static constexpr auto kBottoms = places(1, [](base::ClassIndex c) { return initial(c); });
+    static constexpr auto kGrownBottoms = places(kBottoms[Classes::kCount + 1], [](base::ClassIndex c) { return most(c); });
+    // By a pointer to one of the class's slots, or to its limit.
+    std::uint32_t bottom_at(base::ClassIndex c, base::Block* const* at) const noexcept {
+      return kGrows && at >= slots_ + kGrownBottoms[1] ? kGrownBottoms[c] : kBottoms[c];
+    }
+    unsigned capacity(base::ClassIndex c) const noexcept {
+      return static_cast<unsigned>(limits_[c] - (slots_ + bottom_at(c, limits_[c])));
+    }
 
+    unsigned batch(base::ClassIndex c) const noexcept {
+      if constexpr (kGrows) return Budget::batch(O.refill, capacity(c), initial(c));
+      return O.refill;
+    }
     void grow(base::ClassIndex c) noexcept {
-      if constexpr (kGrows) limits_[c] += growth_.step(c, static_cast<unsigned>(limits_[c] - bottom(c)), most(c));
+      if constexpr (kGrows) {
+        const unsigned now = capacity(c), more = growth_.step(c, now, most(c));
+        if (more == 0) return;
+        const unsigned held = size(c);
+        base::Block** bottom = slots_ + kGrownBottoms[c];
+        if (limits_[c] < bottom) {
+          std::memcpy(bottom, slots_ + kBottoms[c], held * sizeof *bottom);
+          base::relaxed_store(tops_[c], bottom + held);
+        }
+        limits_[c] = bottom + now + more;
+      }
     }
 
     struct NoGrowth {};
@@ -117,7 +140,7 @@ struct Magazine {
     base::Block** tops_[Classes::kCount + 1];
     base::Block** limits_[Classes::kCount + 1]{};
     [[no_unique_address]] std::conditional_t<kGrows, Budget, NoGrowth> growth_{};
-    base::Block* slots_[kBottoms[Classes::kCount + 1]];
+    base::Block* slots_[(kGrows ? kGrownBottoms : kBottoms)[Classes::kCount + 1]];
   };
 };
 

@@ -68,12 +68,14 @@ struct Unified {
     unsigned refill_want(base::ClassIndex c) noexcept {
       grow(c);
       const auto room = static_cast<unsigned>(rooms_[c]);
-      return O.refill < room ? O.refill : room;
+      const unsigned want = batch(c);
+      return want < room ? want : room;
     }
     unsigned flush_want(base::ClassIndex c) noexcept {
       grow(c);
       const unsigned half = limit(c) / 2;
-      return half < O.refill ? half : O.refill;
+      const unsigned want = batch(c);
+      return half < want ? half : want;
     }
     unsigned size(base::ClassIndex c) const noexcept {
       const auto most = static_cast<std::int32_t>(limit(c));
@@ -108,6 +110,10 @@ struct Unified {
     unsigned limit(base::ClassIndex c) const noexcept {
       if constexpr (kGrows) return base::relaxed_load(grown_.capacities[c]);
       return capacity(c);
+    }
+    unsigned batch(base::ClassIndex c) const noexcept {
+      if constexpr (kGrows) return decltype(grown_.growth)::batch(O.refill, grown_.capacities[c], capacity(c));
+      return O.refill;
     }
     void grow(base::ClassIndex c) noexcept {
       if constexpr (kGrows) {

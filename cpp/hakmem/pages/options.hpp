@@ -7,7 +7,7 @@ namespace hakmem::pages {
 
 enum class Purge : std::uint8_t {
   kNever,  // empty memory stays resident until its cache is full
-  kDecay,  // empty memory is given back when it has not been needed for decay_ms
+  kDecay,  // empty memory is given back when it has not been needed for half of decay_ms to all of it
   kEager,  // empty memory is given back at once
 };
 

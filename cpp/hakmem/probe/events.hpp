@@ -32,7 +32,9 @@ enum class Flow : std::uint8_t {
   kReturned, // from this heap to slabs
   kSent,     // from the program towards the heap that owns its slab
   kHome,     // from another heap to slabs of this one
+  kLeft,     // from this heap to the depot
+  kTaken,    // from the depot to this heap, or by its thread to slabs: that counts as returned, too
 };
-inline constexpr std::size_t kFlows = 6;
+inline constexpr std::size_t kFlows = 8;
 
 }  // namespace hakmem::probe

@@ -47,7 +47,7 @@ struct SuperSlab : Region<kRegion> {
 
   std::uint64_t free_units = all_units();
   std::uint64_t dirty_units = 0;       // free, yet still resident
-  std::uint64_t dirty_since_ms = 0;
+  std::uint64_t fresh_units = 0;       // of those, what has come since the last decay; of others, whatever
   SuperSlab* next = nullptr;           // in the pool's lists
   SuperSlab* prev = nullptr;
   std::uint8_t head[kUnits]{};         // the first unit of the slab that a unit belongs to

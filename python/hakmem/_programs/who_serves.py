@@ -23,19 +23,6 @@ class Place(ctypes.Structure):
     ]
 
 
-class Symbol(ctypes.Structure):
-    """Elf64_Sym: what a file says of a name; of one that it only calls, that it is in no section."""
-
-    _fields_ = [
-        ("name", ctypes.c_uint32),
-        ("info", ctypes.c_uint8),
-        ("other", ctypes.c_uint8),
-        ("section", ctypes.c_uint16),
-        ("value", ctypes.c_uint64),
-        ("size", ctypes.c_uint64),
-    ]
-
-
 class Loaded(ctypes.Structure):
     """link_map: the loaded files in the order in which names are looked up."""
 
@@ -48,7 +35,6 @@ Loaded._fields_ = [
 ]
 
 PROGRAM = ctypes.CDLL(None)
-RTLD_DL_SYMENT = 1
 RTLD_DI_LINKMAP = 2
 RTLD_NOLOAD = 4
 
@@ -56,35 +42,25 @@ RTLD_NOLOAD = 4
 def home(name: str) -> str:
     """The file that holds what this process calls by this name; nothing when there is no such function.
 
-    In a program at a fixed address, as Debian's Python is, the address of a function may be a stub of the
-    program's, which leads to the first file behind it that has the function.
+    The first file behind the program that has a function of this name, as the loader looks it up. The program
+    itself is not asked: it has no malloc, and in one at a fixed address, as Debian's Python is, the address
+    of a function may be a stub of its own.
     """
-    place, symbol = Place(), ctypes.POINTER(Symbol)()
-    if not placed(PROGRAM, name, place, symbol):
-        return ""
-    if not symbol or symbol.contents.section != 0:
-        return (place.file or b"").decode()
     first = ctypes.POINTER(Loaded)()
     PROGRAM.dlinfo(ctypes.c_void_p(PROGRAM._handle), RTLD_DI_LINKMAP, ctypes.byref(first))
     one = first.contents.next
     while one:
+        file, place = one.contents.file or b"", Place()
         try:
-            library = ctypes.CDLL((one.contents.file or b"").decode(), mode=RTLD_NOLOAD)
-        except OSError:  # the kernel's own
-            library = None
-        if library and placed(library, name, place, symbol) and place.file == one.contents.file:
-            return (place.file or b"").decode()
+            function = getattr(ctypes.CDLL(file.decode(), mode=RTLD_NOLOAD), name)
+        except (OSError, AttributeError):  # the kernel's own; a file without the function
+            pass
+        else:
+            address = ctypes.cast(function, ctypes.c_void_p)
+            if PROGRAM.dladdr(address, ctypes.byref(place)) and place.file == file:
+                return file.decode()
         one = one.contents.next
     return ""
-
-
-def placed(library: ctypes.CDLL, name: str, place: Place, symbol: ctypes._Pointer[Symbol]) -> bool:
-    """Whether a library or what it needs has a function of this name: its place and its symbol."""
-    try:
-        address = ctypes.cast(getattr(library, name), ctypes.c_void_p)
-    except AttributeError:
-        return False
-    return bool(PROGRAM.dladdr1(address, ctypes.byref(place), ctypes.byref(symbol), RTLD_DL_SYMENT))
 
 
 def mimalloc() -> str:
