@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from hakmem.build import Built
 from hakmem.load import Engine
@@ -267,3 +268,9 @@ program.malloc_stats()
     assert first == name
     said = {line.partition(" = ")[0].strip(): int(line.partition(" = ")[2]) for line in rest}
     assert said["mapped bytes"] >= said["live bytes"] >= said["large bytes"] >= 8 << 20
+
+
+def test_what_begins_as_zeroes_is_not_in_the_file(library: Path) -> None:
+    """A heap whose caches lie in the file is read from it, pages around it too, by every process."""
+    with library.open("rb") as file:
+        assert ELFFile(file).get_section_by_name(".data").data_size < 128 << 10

@@ -1,4 +1,4 @@
-// Magazine: an array of pointers per class, used as a stack through a pointer to its top. A free touches neither the block
+// Magazine: an array of pointers per class, used as a stack through the index of its top. A free touches neither the block
 // nor its slab; a malloc hands out a block whose line may be cold. A class that keeps missing or spilling grows out of the
 // heap's budget. The owning thread's. Idea: Bonwick and Adams, 2001, "Magazines and vmem".
 #pragma once
@@ -31,32 +31,31 @@ struct Magazine {
     static constexpr bool kGrows = O.growth_kib != 0;
     static constexpr bool kRefusesUnwritten = true;  // push to a front that is not open writes nothing
 
-    // Every top lies above an empty slot and every limit is null: empty and full, the sentinel's state. Half a MiB of slots
-    // stays untouched until blocks come, and the slot below each class's for ever: heaps begin as zeroes.
+    // All zeroes: every top is slot 0, which stays empty, and so is every limit: empty and full, the sentinel's state, which takes
+    // no room in a file. Half a MiB of slots stays untouched until blocks come: heaps begin as zeroes.
     constexpr Type() noexcept {
-      for (auto& top : tops_) top = &nothing_[1];
       if (std::is_constant_evaluated()) {
         for (auto& slot : slots_) slot = nullptr;
       }
     }
     void open() noexcept {
       for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) {
-        base::relaxed_store(tops_[c], slots_ + kBottoms[c]);
-        limits_[c] = slots_ + kBottoms[c] + initial(c);
+        base::relaxed_store(tops_[c], std::size_t{kBottoms[c]});
+        limits_[c] = kBottoms[c] + initial(c);
       }
       if constexpr (kGrows) growth_.reset();
     }
 
     HAKMEM_HOT base::Block* pop(base::ClassIndex c) noexcept {
-      base::Block* block = tops_[c][-1];
+      base::Block* block = slots_[tops_[c]];
       if (block == nullptr) [[unlikely]] return nullptr;
       base::write_in_sight(tops_[c], tops_[c] - 1);
       return block;
     }
     HAKMEM_HOT bool push(base::ClassIndex c, base::Block* block) noexcept {
-      base::Block** top = tops_[c];
+      const std::size_t top = tops_[c];
       if (top >= limits_[c]) [[unlikely]] return false;
-      *top = block;
+      slots_[top + 1] = block;
       base::write_in_sight(tops_[c], top + 1);
       return true;
     }
@@ -74,8 +73,8 @@ struct Magazine {
       return held < 8 ? held / 2 : held / 4;
     }
     unsigned size(base::ClassIndex c) const noexcept {
-      base::Block* const* top = base::relaxed_load(tops_[c]);
-      return top == &nothing_[1] ? 0 : static_cast<unsigned>(top - (slots_ + bottom_at(c, top)));
+      const std::size_t top = base::relaxed_load(tops_[c]), bottom = bottom_at(c, top);
+      return top > bottom ? static_cast<unsigned>(top - bottom) : 0;
     }
 
     // The youngest blocks go: their lines are warm still, and a slab writes its list into them.
@@ -83,8 +82,8 @@ struct Magazine {
     unsigned drain(base::ClassIndex c, unsigned n, Sink&& sink) noexcept {
       const unsigned have = size(c);
       if (n > have) n = have;
-      base::Block** const top = tops_[c];
-      for (base::Block** slot = top - n; slot != top; ++slot) sink(*slot);
+      const std::size_t top = tops_[c];
+      for (std::size_t slot = top - n; slot != top;) sink(slots_[++slot]);
       base::write_in_sight(tops_[c], top - n);
       return n;
     }
@@ -98,8 +97,8 @@ struct Magazine {
     static constexpr unsigned most(base::ClassIndex c) noexcept {
       return kGrows ? Budget::most(c, initial(c)) : initial(c);
     }
-    // Where each class's slots begin, behind one that stays empty: side by side, so that a few pages hold what most threads need,
-    // and apart for a class that has grown.
+    // The slot below each class's, which stays empty: side by side, so that a few pages hold what most threads need, and apart for
+    // a class that has grown.
     template <class Capacity>
     static constexpr auto places(std::uint32_t first, Capacity&& capacity) noexcept {
       std::array<std::uint32_t, Classes::kCount + 2> at{};
@@ -107,14 +106,14 @@ struct Magazine {
       for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) at[c + 1] = at[c] + capacity(c) + 1;
       return at;
     }
-    static constexpr auto kBottoms = places(1, [](base::ClassIndex c) { return initial(c); });
+    static constexpr auto kBottoms = places(0, [](base::ClassIndex c) { return initial(c); });
     static constexpr auto kGrownBottoms = places(kBottoms[Classes::kCount + 1], [](base::ClassIndex c) { return most(c); });
-    // By a pointer to one of the class's slots, or to its limit.
-    std::uint32_t bottom_at(base::ClassIndex c, base::Block* const* at) const noexcept {
-      return kGrows && at >= slots_ + kGrownBottoms[1] ? kGrownBottoms[c] : kBottoms[c];
+    // By one of the class's slots.
+    static constexpr std::size_t bottom_at(base::ClassIndex c, std::size_t slot) noexcept {
+      return kGrows && slot >= kGrownBottoms[1] ? kGrownBottoms[c] : kBottoms[c];
     }
     unsigned capacity(base::ClassIndex c) const noexcept {
-      return static_cast<unsigned>(limits_[c] - (slots_ + bottom_at(c, limits_[c])));
+      return static_cast<unsigned>(limits_[c] - bottom_at(c, limits_[c]));
     }
 
     unsigned batch(base::ClassIndex c) const noexcept {
@@ -126,9 +125,9 @@ struct Magazine {
         const unsigned now = capacity(c), more = growth_.step(c, now, most(c));
         if (more == 0) return;
         const unsigned held = size(c);
-        base::Block** bottom = slots_ + kGrownBottoms[c];
+        const std::size_t bottom = kGrownBottoms[c];
         if (limits_[c] < bottom) {
-          std::memcpy(bottom, slots_ + kBottoms[c], held * sizeof *bottom);
+          std::memcpy(slots_ + bottom + 1, slots_ + kBottoms[c] + 1, held * sizeof *slots_);
           base::relaxed_store(tops_[c], bottom + held);
         }
         limits_[c] = bottom + now + more;
@@ -136,9 +135,8 @@ struct Magazine {
     }
 
     struct NoGrowth {};
-    static inline constinit base::Block* nothing_[1]{};
-    base::Block** tops_[Classes::kCount + 1];
-    base::Block** limits_[Classes::kCount + 1]{};
+    std::size_t tops_[Classes::kCount + 1]{};  // each class's youngest block, or its bottom
+    std::size_t limits_[Classes::kCount + 1]{};
     [[no_unique_address]] std::conditional_t<kGrows, Budget, NoGrowth> growth_{};
     base::Block* slots_[(kGrows ? kGrownBottoms : kBottoms)[Classes::kCount + 1]];
   };
