@@ -17,10 +17,11 @@ import pytest
 import typer.testing
 
 import hakmem
-from hakmem import bench, build, cli, handover, prove, question, sources, tune_command
+from hakmem import bench, build, cli, handover, prove, question, sources, tune_command, tune_steps
 from hakmem.bench import Contestant
 from hakmem.errors import HakmemError
 from hakmem.programs import CommandRun
+from hakmem.search import Entry
 from hakmem.stats import Ratio
 from hakmem.store import Result, Store
 from hakmem.tune import take
@@ -226,6 +227,19 @@ def test_who_is_too_slow_leaves_the_proof_though_not_for_one_that_does_other_wor
     assert left["slow"].startswith("2.00 times the time of good (")
     rounds = {name: sum(one.variant == name for one in results) for name in ("libc", "good", "slow")}
     assert rounds == {"libc": 40, "good": 40, "slow": 4}
+
+
+def test_four_rivals_are_proved_and_each_library_once() -> None:
+    libraries = {"a": "a", "a_knob": "a", "b": "b", "c": "c", "d": "d", "e": "e"}
+    peers = {name: Contestant(name, Path(f"lib{which}.so"), kind="peer") for name, which in libraries.items()}
+    came = {"a_knob": 0.5, "a": 0.6, "c": 0.7, "d": 0.8, "e": 0.9, "b": 1.0}
+    entries = [
+        Entry(name, "the whole trace", 6, Ratio(time, time, time), None, "" if name == "a_knob" else "slower")
+        for name, time in came.items()
+    ]
+    assert tune_steps.best_peers(peers, ["unified", "a_knob"], entries) == ["a_knob", "c", "d", "e"]
+    assert tune_steps.best_peers(peers, ["b"], entries) == ["b", "a_knob", "c", "d"]
+    assert tune_steps.best_peers({}, ["unified"], entries) == []
 
 
 def test_the_named_set_is_handed_over_with_the_page_and_the_rows(

@@ -41,7 +41,7 @@ _PREFIXES = (16, 4)
 _LOOPS_MS = (20, 60)
 _CHUNK = 6
 _FINALISTS = 4
-_PEERS_IN_FINAL = 2
+_PEERS_IN_FINAL = 4
 _PART_ROUNDS = 5
 _LEAST_ROUNDS = 3
 _QUIET = 0.02
@@ -264,9 +264,7 @@ class Steps:
         chosen = [name for name in names if name not in peers][: _FINALISTS + 1]
         order = sorted((one for one in entries if one.time and one.name in self.built), key=_reached)
         chosen += [one.name for one in order if one.name in kept and not one.reason.startswith("memory")][:1]
-        chosen += [name for name in names if name in peers][:_PEERS_IN_FINAL]
-        others = sorted((one for one in entries if one.time and one.name in peers), key=_reached)
-        chosen += [one.name for one in others][: max(0, _PEERS_IN_FINAL - len(set(chosen) & set(peers)))]
+        chosen += best_peers(peers, names, entries)
         return [
             peers[name] if name in peers else bench.contestant(self.built[name])
             for name in dict.fromkeys(chosen)
@@ -566,6 +564,20 @@ class Steps:
         if verdict.name in self.built:
             return verdict.name
         return next((one.name for one in standings if one.name in self.built and one.time), None)
+
+
+def best_peers(
+    peers: Mapping[str, Contestant], names: Sequence[str], entries: Sequence[search.Entry]
+) -> list[str]:
+    """Those of ``names`` first, then as far as they came; of one library only the best of its knobs.
+
+    Several, for the program may rank them otherwise than the replay that chose.
+    """
+    others = sorted((one for one in entries if one.time and one.name in peers), key=_reached)
+    best: dict[Path | None, str] = {}
+    for name in [*(name for name in names if name in peers), *(one.name for one in others)]:
+        best.setdefault(peers[name].preload, name)
+    return list(best.values())[:_PEERS_IN_FINAL]
 
 
 def _reached(entry: search.Entry) -> tuple[bool, int, float]:
