@@ -151,28 +151,14 @@ class Engine {
   // As the C library's: realloc(nullptr, n) is malloc(n); realloc(p, 0) frees p and gives nullptr. On failure p lives on.
   static void* realloc(void* p, std::size_t n) noexcept {
     Serial serial;
-    if (p == nullptr) return seal(allocate(padded(n)), n);
-    if (next_.realloc != nullptr && !owns(p)) return next_.realloc(p, n);
-    if (n == 0) {
-      discard(p);
-      return nullptr;
+    if constexpr (kPrefix == 0 && !kDirect && !kGuarded && !kSealed) {
+      const ClassIndex c = class_here(p, Slot::current());
+      if (c != 0 && c <= kLastHere && n != 0 && suits(n, Classes::block_size(c))) {
+        count(Event::kReallocInPlace);
+        return p;
+      }
     }
-    if constexpr (kGuarded) {
-      if (owns(p) && !live(p)) invalid_free(p);
-    }
-    const std::size_t old = size_of(p);
-    const std::size_t asked = asked_of(p, old);
-    const std::size_t wanted = padded(n);
-    if ((wanted <= old && (wanted >= old / 2 || old <= 128)) || resize_in_place(p, wanted, old)) {
-      count(Event::kReallocInPlace);
-      return seal(p, n);
-    }
-    bool zeroed = false;
-    void* q = wanted > old && n <= base::kLargestRequest / 4 ? with_room(wanted, zeroed) : allocate(wanted);
-    if (q == nullptr) return nullptr;
-    std::memcpy(q, p, asked < n ? asked : n);
-    discard(p);
-    return seal(q, n);
+    return resize(p, n);
   }
 
   // nullptr with errno EINVAL when align is no power of two, ENOMEM when memory is out.
@@ -854,6 +840,34 @@ class Engine {
     const std::size_t room = 2 * n / base::kPage * base::kPage - kPrefix;
     return room < n || room > kLargestMedium ? n : room;
   }
+
+  // realloc, where the block is none of this thread's classes or has to change.
+  HAKMEM_WARM static void* resize(void* p, std::size_t n) noexcept {
+    if (p == nullptr) return seal(allocate(padded(n)), n);
+    if (next_.realloc != nullptr && !owns(p)) return next_.realloc(p, n);
+    if (n == 0) {
+      discard(p);
+      return nullptr;
+    }
+    if constexpr (kGuarded) {
+      if (owns(p) && !live(p)) invalid_free(p);
+    }
+    const std::size_t old = size_of(p);
+    const std::size_t asked = asked_of(p, old);
+    const std::size_t wanted = padded(n);
+    if (suits(wanted, old) || resize_in_place(p, wanted, old)) {
+      count(Event::kReallocInPlace);
+      return seal(p, n);
+    }
+    bool zeroed = false;
+    void* q = wanted > old && n <= base::kLargestRequest / 4 ? with_room(wanted, zeroed) : allocate(wanted);
+    if (q == nullptr) return nullptr;
+    std::memcpy(q, p, asked < n ? asked : n);
+    discard(p);
+    return seal(q, n);
+  }
+  // Whether a block of `old` bytes is left as it is for n: large enough, and not too large by more than half.
+  static constexpr bool suits(std::size_t n, std::size_t old) noexcept { return n <= old && (n >= old / 2 || old <= 128); }
 
   static bool resize_in_place(void* p, std::size_t n, std::size_t old) noexcept {
     if (n > base::kLargestRequest) return false;
