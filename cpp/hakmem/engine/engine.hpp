@@ -153,12 +153,14 @@ class Engine {
     Serial serial;
     if constexpr (kPrefix == 0 && !kDirect && !kGuarded && !kSealed) {
       const ClassIndex c = class_here(p, Slot::current());
-      if (c != 0 && c <= kLastHere && n != 0 && suits(n, Classes::block_size(c))) {
+      if (c != 0 && c <= kLastHere && n != 0) {
+        const std::size_t old = Classes::block_size(c);
+        if (!suits(n, old)) return resize(p, n, old);
         count(Event::kReallocInPlace);
         return p;
       }
     }
-    return resize(p, n);
+    return resize_any(p, n);
   }
 
   // nullptr with errno EINVAL when align is no power of two, ENOMEM when memory is out.
@@ -841,8 +843,8 @@ class Engine {
     return room < n || room > kLargestMedium ? n : room;
   }
 
-  // realloc, where the block is none of this thread's classes or has to change.
-  HAKMEM_WARM static void* resize(void* p, std::size_t n) noexcept {
+  // realloc of whatever p is.
+  HAKMEM_WARM static void* resize_any(void* p, std::size_t n) noexcept {
     if (p == nullptr) return seal(allocate(padded(n)), n);
     if (next_.realloc != nullptr && !owns(p)) return next_.realloc(p, n);
     if (n == 0) {
@@ -852,7 +854,10 @@ class Engine {
     if constexpr (kGuarded) {
       if (owns(p) && !live(p)) invalid_free(p);
     }
-    const std::size_t old = size_of(p);
+    return resize(p, n, size_of(p));
+  }
+  // A live block of `old` bytes becomes one of n, which is not 0.
+  HAKMEM_WARM static void* resize(void* p, std::size_t n, std::size_t old) noexcept {
     const std::size_t asked = asked_of(p, old);
     const std::size_t wanted = padded(n);
     if (suits(wanted, old) || resize_in_place(p, wanted, old)) {
