@@ -569,7 +569,7 @@ class Steps:
 def best_peers(
     peers: Mapping[str, Contestant], names: Sequence[str], entries: Sequence[search.Entry]
 ) -> list[str]:
-    """Those of ``names`` first, then as far as they came; of one library only the best of its knobs.
+    """The peers to prove: those among ``names``, then the others as far as they came; a library once.
 
     Several, for the program may rank them otherwise than the replay that chose.
     """
