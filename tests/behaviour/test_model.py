@@ -40,14 +40,20 @@ def sizes_of(engine: Engine) -> st.SearchStrategy[int]:
 
 
 def machine(engine: Engine, align: int, other: ThreadPoolExecutor) -> type[RuleBasedStateMachine]:
-    """The state machine over one engine; `other` is the second thread."""
+    """The state machine over one engine; `other` is the second thread.
+
+    What can be drawn next, and which blocks it means, follows from what was drawn before alone, and never from
+    addresses or usable sizes: those differ when Hypothesis repeats a run.
+    """
     sizes = sizes_of(engine)
     threads = st.booleans()
 
     class Model(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
-            self.blocks: dict[int, tuple[int, int]] = {}  # address to bytes of the program's and their value
+            self.blocks: dict[
+                int, tuple[int, int, int]
+            ] = {}  # address to bytes usable, their value, bytes asked for
             self.starts: list[int] = []
             self.bytes = 0
             self.value = 0
@@ -67,20 +73,20 @@ def machine(engine: Engine, align: int, other: ThreadPoolExecutor) -> type[RuleB
                 assert before + self.blocks[before][0] <= p, "a block begins inside another one"
             insort(self.starts, p)
             self.value = self.value % 255 + 1
-            self.blocks[p] = (usable, self.value)
-            self.bytes += usable
+            self.blocks[p] = (usable, self.value, n)
+            self.bytes += n
             engine.write(p, bytes([self.value]) * usable)
 
         def leave(self, p: int) -> tuple[int, int]:
-            usable, value = self.blocks.pop(p)
+            usable, value, asked = self.blocks.pop(p)
             del self.starts[bisect_left(self.starts, p)]
-            self.bytes -= usable
+            self.bytes -= asked
             assert engine.read(p, usable) == bytes([value]) * usable, "contents have changed"
             return usable, value
 
         def chosen(self, index: int, count: int) -> list[int]:
-            first = index % len(self.starts)
-            return self.starts[first : first + count]
+            first = index % len(self.blocks)
+            return list(self.blocks)[first : first + count]
 
         @initialize()
         def start(self) -> None:
