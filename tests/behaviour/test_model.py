@@ -42,8 +42,8 @@ def sizes_of(engine: Engine) -> st.SearchStrategy[int]:
 def machine(engine: Engine, align: int, other: ThreadPoolExecutor) -> type[RuleBasedStateMachine]:
     """The state machine over one engine; `other` is the second thread.
 
-    What can be drawn next, and which blocks it means, follows from what was drawn before alone, and never from
-    addresses or usable sizes: those differ when Hypothesis repeats a run.
+    What can be drawn next, and which blocks it means, follows from what was drawn before, never from addresses
+    or usable sizes: those differ when Hypothesis repeats a run.
     """
     sizes = sizes_of(engine)
     threads = st.booleans()
