@@ -42,8 +42,8 @@ def sizes_of(engine: Engine) -> st.SearchStrategy[int]:
 def machine(engine: Engine, align: int, other: ThreadPoolExecutor) -> type[RuleBasedStateMachine]:
     """The state machine over one engine; `other` is the second thread.
 
-    What can be drawn next, and which blocks it means, follows from what was drawn before, never from addresses
-    or usable sizes: those differ when Hypothesis repeats a run.
+    What can be drawn next, and which blocks it means, follows from what was drawn before, never from
+    addresses or usable sizes: those differ when Hypothesis repeats a run.
     """
     sizes = sizes_of(engine)
     threads = st.booleans()
@@ -51,9 +51,8 @@ def machine(engine: Engine, align: int, other: ThreadPoolExecutor) -> type[RuleB
     class Model(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
-            self.blocks: dict[
-                int, tuple[int, int, int]
-            ] = {}  # address to bytes usable, their value, bytes asked for
+            # by address: the bytes that are usable, the value in them, the bytes that were asked for
+            self.blocks: dict[int, tuple[int, int, int]] = {}
             self.starts: list[int] = []
             self.bytes = 0
             self.value = 0
