@@ -151,16 +151,11 @@ class Engine {
   // As the C library's: realloc(nullptr, n) is malloc(n); realloc(p, 0) frees p and gives nullptr. On failure p lives on.
   static void* realloc(void* p, std::size_t n) noexcept {
     Serial serial;
-    if constexpr (kPrefix == 0 && !kDirect && !kGuarded && !kSealed) {
-      const ClassIndex c = class_here(p, Slot::current());
-      if (c != 0 && c <= kLastHere && n != 0) {
-        const std::size_t old = Classes::block_size(c);
-        if (!suits(n, old)) return resize(p, n, old);
-        count(Event::kReallocInPlace);
-        return p;
-      }
-    }
-    return resize_any(p, n);
+    std::size_t old;
+    if (kGuarded || n == 0 || !is_here(p, old)) return resize_any(p, n);
+    if (!suits(n, old)) return resize(p, n, old);
+    count(Event::kReallocInPlace);
+    return p;
   }
 
   // nullptr with errno EINVAL when align is no power of two, ENOMEM when memory is out.
@@ -801,11 +796,18 @@ class Engine {
   }
 
   static std::size_t size_of(const void* p) noexcept {
+    std::size_t bytes;
+    return is_here(p, bytes) ? bytes : size_by_region(p);
+  }
+  // Whether p's block is known without its region to be of this thread's classes; then its bytes.
+  HAKMEM_HOT static bool is_here([[maybe_unused]] const void* p, [[maybe_unused]] std::size_t& bytes) noexcept {
     if constexpr (kPrefix == 0 && !kDirect) {  // with a prefix, an aligned block lies inside another
       const ClassIndex c = class_here(p, Slot::current());
-      if (c != 0 && c <= kLastHere) return Classes::block_size(c);
+      if (c == 0 || c > kLastHere) return false;
+      bytes = Classes::block_size(c);
+      return true;
     }
-    return size_by_region(p);
+    return false;
   }
   static std::size_t size_by_region(const void* p) noexcept {
     Region* region = parts_.owner.region_of(p);

@@ -40,7 +40,7 @@ struct Magazine {
     }
     void open() noexcept {
       for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) {
-        base::relaxed_store(tops_[c], std::size_t{kBottoms[c]});
+        base::relaxed_store(tops_[c], kBottoms[c]);
         limits_[c] = kBottoms[c] + initial(c);
       }
       if constexpr (kGrows) growth_.reset();
@@ -100,8 +100,8 @@ struct Magazine {
     // The slot below each class's, which stays empty: side by side, so that a few pages hold what most threads need, and apart for
     // a class that has grown.
     template <class Capacity>
-    static constexpr auto places(std::uint32_t first, Capacity&& capacity) noexcept {
-      std::array<std::uint32_t, Classes::kCount + 2> at{};
+    static constexpr auto places(std::size_t first, Capacity&& capacity) noexcept {
+      std::array<std::size_t, Classes::kCount + 2> at{};
       at[1] = first;
       for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) at[c + 1] = at[c] + capacity(c) + 1;
       return at;
