@@ -216,6 +216,24 @@ def test_the_same_seed_and_measurements_take_the_same_way() -> None:
     assert [one.numbers for one in searched(seed=5)[0]] != [one.numbers for one in searched(seed=6)[0]]
 
 
+def test_another_page_source_is_tried_with_the_sets_own_numbers() -> None:
+    own, other = searched(seed=1)[0][:2]
+    assert own.numbers["pages"]["kind"] == "mmap" and other.numbers["pages"]["kind"] == "mmap_thp"
+    assert {key: value for key, value in own.numbers.items() if key != "pages"} == {
+        key: value for key, value in other.numbers.items() if key != "pages"
+    }
+
+
+def test_a_page_source_that_changes_keeps_what_both_have() -> None:
+    item = build.variant("unified_thp")
+    habits = Habits(1, False, 1000)
+    (pages,) = [one for one in candidates.numbers(item, habits) if one.key == "pages"]
+    chosen = {"pages": pages.values[1], "pages.superslab_kib": 512, "pages.after_mib": 64}
+    changed = candidates.with_numbers(item, chosen)
+    assert changed and changed.policies["pages"].kind == "mmap"
+    assert changed.policies["pages"].integer("superslab_kib") == 512
+
+
 def test_one_thread_leaves_out_sets_that_differ_in_what_others_free() -> None:
     one = {item.name for item in candidates.default_sets(Habits(1, False, 1000))}
     many = {item.name for item in candidates.default_sets(Habits(4, True, 1000))}

@@ -2,11 +2,15 @@
 #include <hakmem/pages/failing.hpp>
 #include <hakmem/pages/fixed_arena.hpp>
 #include <hakmem/pages/mmap.hpp>
+#include <hakmem/pages/mmap_thp.hpp>
 #include <hakmem/pages/os_memory.hpp>
 
 #include <algorithm>
 #include <cerrno>
+#include <fstream>
 #include <map>
+#include <sstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -252,6 +256,54 @@ const test::Test os{"a reservation is readable from end to end and costs no memo
   }
   check(sum == 0, "and reads as zero");
   Model(pages, 9).run(1500);
+}};
+
+struct Mapping {
+  std::uintptr_t end = 0;
+  bool writable = false;
+  bool asks_for_huge = false;  // VmFlags hg in proc(5)
+};
+
+Mapping mapping_of(const void* p) {
+  std::ifstream smaps("/proc/self/smaps");
+  Mapping found;
+  bool here = false;
+  for (std::string line; std::getline(smaps, line);) {
+    std::istringstream words(line);
+    std::uintptr_t first = 0, last = 0;
+    char dash = 0;
+    std::string access;
+    if (words >> std::hex >> first >> dash >> last >> access && dash == '-') {
+      here = first <= base::address(p) && base::address(p) < last;
+      if (here) found = {last, access.find('w') != std::string::npos};
+    } else if (here && line.rfind("VmFlags:", 0) == 0) {
+      found.asks_for_huge = (line + ' ').find(" hg ") != std::string::npos;
+    }
+  }
+  return found;
+}
+
+const test::Test huge{"huge OS pages are asked for behind metadata and the heap's first MiB, and no commit ends inside one", [] {
+  constexpr std::size_t kMiB = std::size_t{1} << 20;
+  static constinit pages::MmapThp<pages::MmapOptions{.reserve_gib = 1, .after_mib = 4}>::Type pages{};
+  void* metadata = pages.map(kMiB);
+  pages.begin_blocks();
+  auto* first = static_cast<std::byte*>(pages.map(4 * kMiB));
+  auto* beyond = static_cast<std::byte*>(pages.map(kMiB));
+  check(beyond == first + 4 * kMiB, "one behind the other");
+  // a kernel without them knows no such advice
+  const bool known = std::ifstream("/sys/kernel/mm/transparent_hugepage/enabled").good();
+  check(!mapping_of(metadata).asks_for_huge && !mapping_of(first + 4 * kMiB - 1).asks_for_huge, "not yet");
+  for (int i = 0; i < 100; ++i) {
+    const Mapping mapping = mapping_of(beyond);
+    check(mapping.writable && mapping.asks_for_huge == known, "from here on");
+    test::check_equal(mapping.end % (2 * kMiB), 0u);
+    beyond = static_cast<std::byte*>(pages.map(kMiB));
+  }
+  static constinit pages::Mmap<kSmall>::Type plain{};
+  check(plain.reserve());
+  plain.begin_blocks();
+  check(!mapping_of(plain.map(kRegion)).asks_for_huge, "of ordinary pages never");
 }};
 
 const test::Test chance{"random words differ, those of the program's start do not; errno is kept", [] {

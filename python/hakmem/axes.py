@@ -244,6 +244,8 @@ _PAGES_OPTIONS = (
     Option("large_cache_mib", "int", "MiB of freed large blocks kept for reuse", 64, 0, 65536),
 )
 
+_AFTER_MIB = "MiB that the heap has on ordinary OS pages before it asks for huge ones"
+
 _FITTED = (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
 
 AXES: tuple[Axis, ...] = (
@@ -461,7 +463,7 @@ AXES: tuple[Axis, ...] = (
             Kind(
                 "mmap_thp",
                 "anonymous mappings with transparent huge pages asked for",
-                _PAGES_OPTIONS,
+                (*_PAGES_OPTIONS, Option("after_mib", "int", _AFTER_MIB, 8, 0, 65536)),
                 options_type="MmapOptions",
             ),
         ),

@@ -25,10 +25,14 @@ _MEDIUM = ("run_cache_kib", "large_cache_mib")
 _STEPS = (-3, -2, -1, 0, 1, 2, 3)
 _FROM_ZERO = (0, 16, 64)
 
+WHOLE_POLICIES = ("classes", "pages")
+"""Axes whose policy may change as a whole with the numbers."""
+
 STOCK_KNOBS = (
     "libc_arena1=glibc,MALLOC_ARENA_MAX=1",
     "libc_tcache=glibc,GLIBC_TUNABLES=glibc.malloc.tcache_count=2000",
     "libc_keep=glibc,MALLOC_TOP_PAD_=67108864,MALLOC_TRIM_THRESHOLD_=1073741824",
+    "libc_thp=glibc,GLIBC_TUNABLES=glibc.malloc.hugetlb=1",
 )
 PEER_KNOBS = {
     "mimalloc": (
@@ -38,6 +42,7 @@ PEER_KNOBS = {
     "jemalloc": (
         "jemalloc_keep=jemalloc,MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1",
         "jemalloc_arena1=jemalloc,MALLOC_CONF=narenas:1,lg_tcache_max:16",
+        "jemalloc_thp=jemalloc,MALLOC_CONF=thp:always,metadata_thp:auto",
     ),
     "tcmalloc": ("tcmalloc_cache=tcmalloc,TCMALLOC_MAX_TOTAL_THREAD_CACHE_BYTES=268435456",),
 }
@@ -135,7 +140,10 @@ def known_peers() -> list[str]:
 
 @dataclass(frozen=True)
 class Number:
-    """An option to tune, by its dotted key, with the values to try in ascending order; one is the set's."""
+    """An option to tune, by its dotted key, with the values to try in ascending order; one is the set's.
+
+    Of `WHOLE_POLICIES` the values are policies, the set's own first.
+    """
 
     key: str
     values: tuple[Value, ...]
@@ -152,6 +160,8 @@ def numbers(item: Variant, habits: Habits) -> list[Number]:
     found = []
     if habits.fitted and habits.fitted != classes:
         found.append(Number("classes", (classes, habits.fitted), 0))
+    pages = item.policies["pages"]
+    found.append(Number("pages", (pages, *_other_kinds("pages", pages)), 0))
     for axis, policy in item.policies:
         if axis in _NOT_TUNED or (axis == "remote" and not habits.cross_thread):
             continue
@@ -162,6 +172,17 @@ def numbers(item: Variant, habits: Habits) -> list[Number]:
             if len(values) > 1:
                 found.append(Number(key, values, values.index(value)))
     return found
+
+
+def _other_kinds(axis: str, own: Policy) -> Iterator[Policy]:
+    """The axis's other kinds, with the numbers that they share with ``own`` as it has them."""
+    held = dict(own.options)
+    for kind in AXIS[axis].outer_kinds:
+        if kind.name != own.kind:
+            shared = {option.name: held.get(option.name, option.default) for option in kind.options}
+            yield Policy(
+                kind.name, tuple((name, value) for name, value in shared.items() if value is not None)
+            )
 
 
 def _options(axis: str, path: str, policy: Policy) -> Iterator[tuple[str, Option, Value]]:
@@ -205,9 +226,9 @@ def with_numbers(item: Variant, chosen: Mapping[str, Value]) -> Variant | None:
             table[key] = as_table(value)
     for key, value in chosen.items():
         place, *path = key.split(".")
-        if not path or table[place]["kind"] != item.policies[place].kind:
-            continue  # a number of classes that others have taken the place of
         held = table[place]
+        if not path or path[0] not in held:
+            continue  # a number of classes or pages that others have taken the place of
         for step in path[:-1]:
             held = held[step]
         held[path[-1]] = list(value) if isinstance(value, tuple) else value

@@ -275,8 +275,9 @@ def tune_numbers(
     study = optuna.create_study(directions=["minimize"] * objectives, sampler=sampler)
     own = {number.key: number.current for number in tuned}
     study.enqueue_trial(own)
-    if habits.fitted and "classes" in own:
-        study.enqueue_trial({**own, "classes": 1})
+    for number in tuned:
+        if number.key in candidates.WHOLE_POLICIES:
+            study.enqueue_trial({**own, number.key: 1})
     trials: list[Trial] = []
     libraries = {base.name: built}
     seen = {base.name}

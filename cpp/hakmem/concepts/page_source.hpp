@@ -13,6 +13,7 @@ template <class P>
 concept PageSource = requires(P& p, const P& q, void* start, std::size_t n) {
   requires base::is_power_of_two(P::kGranule) && P::kGranule >= base::kUnit;  // sizes are multiples of it, so is alignment
   { p.reserve() } noexcept -> std::same_as<bool>;             // the range exists afterwards; false: refused, ask again later
+  { p.begin_blocks() } noexcept -> std::same_as<void>;        // metadata is mapped, what is mapped from here on is for blocks
   { p.map(n) } noexcept -> std::same_as<void*>;               // n zeroed bytes at a multiple of the granule
   { p.map(n, n, n) } noexcept -> std::same_as<void*>;         // bytes, align, offset: address + offset is a multiple of align
   { p.extend(start, n, n) } noexcept -> std::same_as<bool>;   // a mapping, its bytes, the bytes wanted: grown where it lies

@@ -970,6 +970,7 @@ class Engine {
     if (heap_room_ < kBytes) {
       void* memory = parts_.pages.map(kChunk);
       if (memory == nullptr) return nullptr;
+      if (heap_count_ == 0) parts_.pages.begin_blocks();
       next_heap_ = static_cast<std::byte*>(memory);
       heap_room_ = kChunk;
     }

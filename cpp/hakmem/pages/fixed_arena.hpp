@@ -20,6 +20,7 @@ struct StaticMemory {
     return {reinterpret_cast<void*>(start), (kBytes - (start - base::address(arena))) / align * align};
   }
   static bool commit(void*, std::size_t) noexcept { return true; }
+  static void begin_blocks(void*, std::size_t) noexcept {}
   static void forbid_writes(void*, std::size_t) noexcept {}
   static void discard(void* p, std::size_t bytes) noexcept { std::memset(p, 0, bytes); }
 

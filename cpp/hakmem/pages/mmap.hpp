@@ -13,7 +13,7 @@ struct Mmap {
   static_assert(O.valid(), "Mmap: an option is out of its range");
   static constexpr MmapOptions kOptions = O;
   static constexpr bool kHugePages = false;
-  using Type = Range<OsMemory<MADV_NOHUGEPAGE>, std::size_t{O.superslab_kib} << 10, std::size_t{O.reserve_gib} << 30>;
+  using Type = Range<OsMemory<kNeverHuge>, std::size_t{O.superslab_kib} << 10, std::size_t{O.reserve_gib} << 30>;
 };
 
 }  // namespace hakmem::pages

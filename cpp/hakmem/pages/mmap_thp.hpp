@@ -13,7 +13,8 @@ struct MmapThp {
   static_assert(O.valid(), "MmapThp: an option is out of its range");
   static constexpr MmapOptions kOptions = O;
   static constexpr bool kHugePages = true;
-  using Type = Range<OsMemory<MADV_HUGEPAGE>, std::size_t{O.superslab_kib} << 10, std::size_t{O.reserve_gib} << 30>;
+  using Type =
+      Range<OsMemory<std::size_t{O.after_mib} << 20>, std::size_t{O.superslab_kib} << 10, std::size_t{O.reserve_gib} << 30>;
 };
 
 }  // namespace hakmem::pages

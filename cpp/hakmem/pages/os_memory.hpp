@@ -23,7 +23,10 @@ struct Reserved {
   std::size_t bytes;  // 0: refused
 };
 
-template <int kHugeAdvice>
+// kHugeAfter: bytes of blocks that lie on ordinary OS pages before huge ones are asked for.
+inline constexpr std::size_t kNeverHuge = ~std::size_t{0};
+
+template <std::size_t kHugeAfter>
 struct OsMemory {
   // Up to `wanted` bytes aligned to `align`; less where an address-space limit is in force (half of what it allows, so
   // that stacks and the program's own mappings find room too) or the kernel refuses the whole.
@@ -40,7 +43,7 @@ struct OsMemory {
       void* p = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (p == MAP_FAILED) continue;
       const std::uintptr_t start = base::align_up(base::address(p), slack);
-      ::madvise(p, bytes, kHugeAdvice);
+      ::madvise(p, bytes, MADV_NOHUGEPAGE);
       result = {reinterpret_cast<void*>(start), bytes - (start - base::address(p))};
       break;
     }
@@ -53,6 +56,14 @@ struct OsMemory {
     const bool done = ::mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0;
     errno = saved;
     return done;
+  }
+
+  // [p, p + bytes) is for blocks, what lies before it was for metadata, spread thin.
+  static void begin_blocks(void* p, std::size_t bytes) noexcept {
+    if (kHugeAfter >= bytes) return;
+    const int saved = errno;
+    ::madvise(static_cast<std::byte*>(p) + kHugeAfter, bytes - kHugeAfter, MADV_HUGEPAGE);
+    errno = saved;
   }
 
   static void forbid_writes(void* p, std::size_t bytes) noexcept {

@@ -1,7 +1,8 @@
 // Hands out regions, aligned to their own size, of one contiguous range of addresses; a bitmap with one bit per region
 // says which are in use, so neighbours coalesce by themselves. Any thread; one lock; OS calls only when the range grows.
 // The whole range is readable from the start and for ever, which is what lets an owner lookup read the header of any
-// address in it without a fault. `Os` provides reserve, commit, discard and forbid_writes.
+// address in it without a fault. `Os` provides reserve, commit, begin_blocks, discard
+// and forbid_writes.
 #pragma once
 
 #include <bit>
@@ -29,6 +30,12 @@ class Range {
   bool reserve() noexcept {
     thread::Lock lock(mutex_);
     return base_ != 0 || start();
+  }
+
+  // The metadata that must be there first is mapped; what is mapped beyond it is for blocks.
+  void begin_blocks() noexcept {
+    thread::Lock lock(mutex_);
+    Os::begin_blocks(reinterpret_cast<void*>(base_ + top_ * kRegion), (slots_ - top_) * kRegion);
   }
 
   // `bytes` of zeroed memory such that address + offset is a multiple of align (a power of two). nullptr: refused, and
@@ -154,7 +161,8 @@ class Range {
   bool commit_to(std::size_t slots) noexcept {
     const std::size_t wanted = slots * kRegion;
     if (wanted <= committed_) return true;
-    std::size_t to = base::align_up(wanted, kCommitStep);
+    // to a multiple of the step in addresses: where it ends inside a huge OS page, that would be an ordinary one
+    std::size_t to = base::align_up(base_ + wanted, kCommitStep) - base_;
     if (to > slots_ * kRegion) to = slots_ * kRegion;
     if (!Os::commit(reinterpret_cast<void*>(base_ + committed_), to - committed_)) {
       to = wanted;  // a limit may leave room for what is needed though not for a whole step
