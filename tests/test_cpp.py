@@ -168,6 +168,8 @@ EXAMPLES: dict[tuple[str, str], dict[str, object]] = {
         "classes": {"kind": "geometric4", "largest": 16384},
         "pages": {"kind": "mmap", "superslab_kib": 64},
     },
+    ("anything but adopt", "per_cpu"): {"remote": "none", "thread": "per_cpu"},
+    ("route", "per_cpu"): {"probe": "route", "thread": "per_cpu"},
     ("none", "pthread_key"): {"remote": "none", "thread": "pthread_key"},
 }
 

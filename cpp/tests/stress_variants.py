@@ -27,6 +27,7 @@ TURNS = (
     "probe=counters",
     "pages.superslab_kib=256",
     "pages.purge=never",
+    "thread=per_cpu",
 )
 
 
@@ -51,8 +52,11 @@ def _one_of_each(kept: tuple[int, ...]) -> dict[str, Variant]:
         picked = group[number % len(group)]
         # sanitizers map shadow memory for whatever is reserved
         overrides = ["pages.reserve_gib=4", TURNS[number % len(TURNS)]]
-        if picked.name.endswith("__none") and "thread=pthread_key" in overrides:
-            overrides.remove("thread=pthread_key")
+        remote = picked.policies["remote"].kind
+        if (remote, overrides[1]) == ("none", "thread=pthread_key"):
+            overrides.pop()
+        if remote != "adopt" and overrides[-1] == "thread=per_cpu":
+            overrides.pop()
         variant = spec.resolve(picked, overrides)
         chosen[name] = Variant(name, variant.why, variant.policies)
     return chosen

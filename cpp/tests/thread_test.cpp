@@ -1,12 +1,14 @@
-// The lock, the hook at thread exit, and the three thread slots.
+// The lock, the hook at thread exit, and the four thread slots.
 #include <hakmem/thread/exit_hook.hpp>
 #include <hakmem/thread/mutex.hpp>
+#include <hakmem/thread/per_cpu.hpp>
 #include <hakmem/thread/process_slot.hpp>
 #include <hakmem/thread/pthread_key.hpp>
 #include <hakmem/thread/tls_pointer.hpp>
 
 #include <atomic>
 #include <cerrno>
+#include <deque>
 #include <thread>
 #include <vector>
 
@@ -88,6 +90,92 @@ const test::Test slots{"thread slots keep threads apart; the process slot does n
   check(Shared::current() == &Heap::sentinel);
   Shared::set(&one);
   std::thread([] { check(Shared::current() == &one); }).join();
+}};
+
+struct Lent {
+  long calls = 0;
+  static Lent sentinel;
+};
+constinit Lent Lent::sentinel{};
+
+// What an engine does for heaps without a place: keeps them, and makes new ones.
+class Idle {
+ public:
+  Lent* take() {
+    thread::Lock lock(mutex_);
+    ++taken;
+    if (idle_.empty()) return &all_.emplace_back();
+    Lent* heap = idle_.back();
+    idle_.pop_back();
+    return heap;
+  }
+  void keep(Lent* heap) {
+    thread::Lock lock(mutex_);
+    idle_.push_back(heap);
+  }
+  template <class Slot>
+  void recall() {
+    thread::Lock lock(mutex_);
+    Slot::recall([this](Lent* heap) { idle_.push_back(heap); });
+  }
+  long calls() const {
+    long sum = 0;
+    for (const Lent& heap : all_) sum += heap.calls;
+    return sum;
+  }
+  bool all_are_here() const { return idle_.size() == all_.size(); }
+
+  long taken = 0;
+
+ private:
+  thread::Mutex mutex_;
+  std::deque<Lent> all_;
+  std::vector<Lent*> idle_;
+};
+
+const test::Test lent{"a heap that is lent is one call's alone, though others are recalled and threads move", [] {
+  using Slot = thread::PerCpu::Type<Lent>;
+  constexpr int kThreads = 6, kEach = 40000;
+  Idle idle;
+  std::vector<std::thread> team;
+  for (int t = 0; t < kThreads; ++t) {
+    team.emplace_back([&, t] {
+      for (int i = 0; i < kEach; ++i) {
+        Lent* outer = Slot::borrow();
+        if (Slot::current() == &Lent::sentinel) Slot::set(idle.take());
+        Lent* heap = Slot::current();
+        const long before = heap->calls;
+        if (i % 500 == t) std::this_thread::yield();  // another thread is lent another one meanwhile
+        if (i % 1000 == t) idle.recall<Slot>();
+        heap->calls = before + 1;
+        check(Slot::current() == heap);
+        if (Lent* spare = Slot::give_back(outer)) idle.keep(spare);
+        check(Slot::current() == &Lent::sentinel);
+      }
+    });
+  }
+  for (auto& thread : team) thread.join();
+  test::check_equal(idle.calls(), long{kThreads} * kEach);
+  idle.recall<Slot>();
+  check(idle.all_are_here(), "none is lost");
+#if HAKMEM_HAS_RSEQ
+  if (__rseq_size != 0) check(idle.taken < long{kThreads} * kEach / 2, "most calls find one at their processor");
+#endif
+}};
+
+const test::Test nested{"a call within a call has a heap of its own, and the outer one its own again", [] {
+  using Slot = thread::PerCpu::Type<Lent>;
+  static Lent one, other;
+  Lent* outer = Slot::borrow();
+  Slot::set(&one);
+  Lent* inner = Slot::borrow();
+  check(inner == &one && Slot::current() == &Lent::sentinel, "the processor has none");
+  Slot::set(&other);
+  Slot::give_back(inner);
+  check(Slot::current() == &one);
+  Slot::give_back(outer);
+  check(Slot::current() == &Lent::sentinel);
+  Slot::recall([](Lent*) {});
 }};
 
 }  // namespace

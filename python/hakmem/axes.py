@@ -477,6 +477,7 @@ AXES: tuple[Axis, ...] = (
         (
             Kind("tls_pointer", "one initial-exec thread-local pointer"),
             Kind("pthread_key", "a POSIX thread-specific key"),
+            Kind("per_cpu", "each call borrows the heap of the processor that it runs on"),
         ),
         "tls_pointer",
         "thread",
@@ -645,6 +646,20 @@ ILLEGAL_PAIRS: tuple[IllegalPair, ...] = (
         "pthread_key",
         "one heap for all threads needs no thread slot",
         lambda remote, thread: remote.kind == "none" and thread.kind == "pthread_key",
+    ),
+    IllegalPair(
+        ("remote", "thread"),
+        "anything but adopt",
+        "per_cpu",
+        "a heap that is lent has no blocks of its own",
+        lambda remote, thread: remote.kind != "adopt" and thread.kind == "per_cpu",
+    ),
+    IllegalPair(
+        ("probe", "thread"),
+        "route",
+        "per_cpu",
+        "a heap that is lent has the calls of many threads",
+        lambda probe, thread: probe.kind == "route" and thread.kind == "per_cpu",
     ),
 )
 

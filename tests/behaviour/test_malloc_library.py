@@ -272,6 +272,7 @@ program.malloc_stats()
 
 def test_what_begins_as_zeroes_is_not_in_the_file(library: Path) -> None:
     """A heap whose caches lie in the file is read from it, pages around it too, by every process: half a MiB
-    it was. The allowance is for `registry`, whose 88 KiB hold one pointer that is not null."""
+    it was. The allowance is for `registry`, whose pointer to an empty table takes all that is shared, up to 140 KiB,
+    into the file."""
     with library.open("rb") as file:
-        assert ELFFile(file).get_section_by_name(".data").data_size < 128 << 10
+        assert ELFFile(file).get_section_by_name(".data").data_size < 192 << 10

@@ -64,8 +64,8 @@ def some_calls():
 for p in blocks(12 << 20, [50_000, 100_000, 200_000]):
     engine.free(p)
 {wait}
-runs = json.loads(engine.statistics())["medium_runs"]
-assert runs <= 2, runs
+found = json.loads(engine.statistics())
+assert found["medium_runs"] <= 1 + found["heaps"], found["medium_runs"]
 """
 SMALL, OTHERS = (16, 100, 400, 1000, 24, 250), (5000, 20_000, 70_000, 400_000, 1_500_000)
 

@@ -46,11 +46,12 @@ struct Blocks {
   }
 
   // Whether the size that give() is told takes the place of the lookup, or of half of it. Not where a guard looks at
-  // every block, where one lock is held around each call, and where a block goes to its own slab's list.
+  // every block, where one lock is held or a heap borrowed around each call, and where a block goes to its own slab's list.
   static constexpr bool kBelieved = [] {
     using Guard = typename Variant::Guard;
     constexpr bool guarded = Guard::kEnabled || Guard::Canary::kBytes != 0 || Guard::kZero || Guard::kQuarantine != 0;
-    return !guarded && !Variant::Remote::kOneHeap && !Variant::Back::kDirect && !Engine::Heap::kSharded;
+    constexpr bool lent = requires { requires Variant::Thread::kLends; };
+    return !guarded && !lent && !Variant::Remote::kOneHeap && !Variant::Back::kDirect && !Engine::Heap::kSharded;
   }();
 
  private:

@@ -54,6 +54,7 @@ class Engine {
   static constexpr bool kDirect = P::kDirect;
   static constexpr bool kOneHeap = V::Remote::kOneHeap;
   static constexpr bool kOwned = P::kHeapsOwnSlabs;
+  static constexpr bool kLends = requires { requires V::Thread::kLends; };  // a thread has a heap within a call alone
   static constexpr bool kSharded = Heap::kSharded;
   static constexpr bool kGuarded = V::Guard::kEnabled;
   static constexpr bool kChains = P::kChains && requires(typename Heap::Front& front) { front.take_chain(1, 1u); };
@@ -108,16 +109,25 @@ class Engine {
   static_assert(concepts::ThreadSlot<Slot, Heap>, "Engine: Thread is no ThreadSlot");
   static_assert(!kOneHeap || !requires { requires V::Thread::kCostsACall; },
                 "Engine: one heap for all threads needs no thread slot");
+  static_assert(!kLends || !kOwned, "Engine: per_cpu goes with adopt only: a heap that is lent has no blocks of its own");
+  static_assert(!kLends || !V::Probe::kRoute,
+                "Engine: per_cpu goes without route: a heap that is lent has the calls of many threads");
 
  public:
-  // Holds the process's lock where there is one heap, and is nothing elsewhere.
+  // For the length of a call: holds the process's lock where there is one heap, and the heap where heaps are lent.
   struct Serial {
     HAKMEM_HOT Serial() noexcept {
       if constexpr (kOneHeap) one_heap_.lock();
+      if constexpr (kLends) outer = Slot::borrow();
     }
     HAKMEM_HOT ~Serial() {
       if constexpr (kOneHeap) one_heap_.unlock();
+      if constexpr (kLends) {
+        if (Heap* spare = Slot::give_back(outer)) [[unlikely]] abandon(spare);
+      }
     }
+    struct Nothing {};
+    [[no_unique_address]] std::conditional_t<kLends, Heap*, Nothing> outer;
   };
 
   // True where every block is aligned as the C library's are and every foreign pointer is recognised.
@@ -912,17 +922,12 @@ class Engine {
     Heap* heap;
     {
       thread::Lock lock(heaps_mutex_);
-      heap = abandoned_;
-      if (heap != nullptr) {
-        abandoned_ = heap->next_abandoned;
-        if (abandoned_ == nullptr) last_abandoned_ = &abandoned_;
-      } else {
-        heap = new_heap();
-        if (heap == nullptr) return nullptr;
-      }
+      heap = take_abandoned();
+      if (heap == nullptr) heap = new_heap();
+      if (heap == nullptr) return nullptr;
     }
     Slot::set(heap);
-    if constexpr (!kOneHeap) thread::ExitHook<&Engine::on_thread_exit>::arm(heap);
+    if constexpr (!kOneHeap && !kLends) thread::ExitHook<&Engine::on_thread_exit>::arm(heap);
     if constexpr (requires { Heap::Front::kPrewarm; }) {
       // no request is served by a class that a prefix fills, and a link has no place in it
       const ClassIndex first = Classes::class_of(1 + kPrefix);
@@ -991,16 +996,56 @@ class Engine {
     auto* heap = static_cast<Heap*>(value);
     empty(heap);
     Slot::set(&Heap::sentinel);
+    abandon(heap);
+  }
+  HAKMEM_COLD static void abandon(Heap* heap) noexcept {
     thread::Lock lock(heaps_mutex_);
-    // the longest abandoned is taken over first: what others send to a heap without a thread lies there until then
+    append_abandoned(heap);
+  }
+  // Under heaps_mutex_. The longest abandoned is taken over first: what others send to a heap without a thread lies there
+  // until then.
+  static void append_abandoned(Heap* heap) noexcept {
     heap->next_abandoned = nullptr;
     *last_abandoned_ = heap;
     last_abandoned_ = &heap->next_abandoned;
+  }
+  static Heap* take_abandoned() noexcept {
+    Heap* heap = abandoned_;
+    if (heap == nullptr) return nullptr;
+    abandoned_ = heap->next_abandoned;
+    if (abandoned_ == nullptr) last_abandoned_ = &abandoned_;
+    return heap;
+  }
+  // Where heaps are lent: each that no call has, in its turn as this thread's.
+  template <class Visit>
+  static void each_idle_heap([[maybe_unused]] Visit&& visit) noexcept {
+    if constexpr (kLends) {
+      Heap* mine = Slot::current();
+      std::size_t idle = 0;
+      {
+        thread::Lock lock(heaps_mutex_);
+        Slot::recall(&append_abandoned);
+        for (Heap* heap = abandoned_; heap != nullptr; heap = heap->next_abandoned) ++idle;
+      }
+      for (; idle != 0; --idle) {
+        Heap* heap;
+        {
+          thread::Lock lock(heaps_mutex_);
+          heap = take_abandoned();
+        }
+        if (heap == nullptr) break;
+        Slot::set(heap);
+        visit(heap);
+        abandon(heap);
+      }
+      Slot::set(mine);
+    }
   }
 
   // What lies idle in this thread's caches and in the shared ones goes back to the system.
   static void reclaim() noexcept {
     if (Heap* heap = Slot::current(); heap != &Heap::sentinel) empty(heap);
+    each_idle_heap([](Heap* heap) { empty(heap); });
     empty_depots(true);
     if constexpr (!kOwned) {
       for (ClassIndex c = 1; c <= Classes::kCount; ++c) {
@@ -1038,6 +1083,11 @@ class Engine {
   HAKMEM_COLD static void give_back_idle(std::uint64_t last, std::uint64_t now) noexcept {
     // one thread alone: two decays in a row would find idle what has just been freed
     if (!__atomic_compare_exchange_n(&last_decay_ms_, &last, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return;
+    if constexpr (Heap::kDecays) {
+      each_idle_heap([now](Heap* heap) {
+        if (heap->emptied_ms + kDecayPeriod <= now) begin_anew(heap, now);
+      });
+    }
     empty_depots(false);
     parts_.pool.decay(parts_);
     parts_.runs.decay(parts_);

@@ -165,8 +165,20 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
   json.key("large_blocks").number(parts.large.count());
   json.key("large_cached_bytes").number(parts.regions.bytes());
   json.key("heaps").number(sum.heaps);
+  // of the calling thread's heap; where heaps are lent, which it is hangs on the processor, and they all count
+  const auto in_mine = [&](auto of) {
+    std::size_t n = 0;
+    if constexpr (requires { requires Engine::Variant::Thread::kLends; }) {
+      for (const auto* heap = sum.newest; heap != nullptr; heap = heap->next) n += of(heap);
+    } else if (adopted) {
+      n = of(mine);
+    }
+    return n;
+  };
   std::size_t quarantined = 0;
-  for (base::ClassIndex c = 1; c <= Classes::kCount && adopted; ++c) quarantined += mine->quarantine.size(c);
+  for (base::ClassIndex c = 1; c <= Classes::kCount; ++c) {
+    quarantined += in_mine([c](const auto* heap) -> std::size_t { return heap->quarantine.size(c); });
+  }
   json.key("quarantined").number(quarantined);
   json.key("os_maps").number(parts.pages.os_maps());
   json.key("os_purges").number(parts.pages.os_purges());
@@ -185,7 +197,7 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
     if (bytes == 0) continue;
     json.begin_item('{');
     json.key("bytes").number(bytes);
-    json.key("cached").number(adopted ? mine->front.size(c) : 0);
+    json.key("cached").number(in_mine([c](const auto* heap) -> std::size_t { return heap->front.size(c); }));
     json.key("depot").number(sum.depot_of[c]);
     json.key("out_bytes").number(sum.out_of[c] * bytes);
     json.key("cached_bytes").number(sum.cached_of[c] * bytes);

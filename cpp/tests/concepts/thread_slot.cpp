@@ -1,6 +1,7 @@
 // The least that concepts::ThreadSlot accepts, and one type for each clause that breaks it alone.
 #include <hakmem/concepts/thread_slot.hpp>
 
+#include <hakmem/thread/per_cpu.hpp>
 #include <hakmem/thread/process_slot.hpp>
 #include <hakmem/thread/pthread_key.hpp>
 #include <hakmem/thread/tls_pointer.hpp>
@@ -38,6 +39,7 @@ static_assert(!ThreadSlot<NoSet>);
 
 static_assert(ThreadSlot<hakmem::thread::TlsPointer::Type<Heap>>);
 static_assert(ThreadSlot<hakmem::thread::PthreadKey::Type<Heap>>);
+static_assert(ThreadSlot<hakmem::thread::PerCpu::Type<Heap>>);
 static_assert(ThreadSlot<hakmem::thread::ProcessSlot::Type<Heap>>);
 
 }  // namespace
