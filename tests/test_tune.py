@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 import typer.testing
 
 import hakmem
-from hakmem import bench, build, cli, handover, prove, question, sources, tune_command, tune_steps
+from hakmem import bench, build, cli, handover, prove, question, search, sources, tune_command, tune_steps
 from hakmem.bench import Contestant
 from hakmem.errors import HakmemError
 from hakmem.programs import CommandRun
@@ -227,6 +228,26 @@ def test_who_is_too_slow_leaves_the_proof_though_not_for_one_that_does_other_wor
     assert left["slow"].startswith("2.00 times the time of good (")
     rounds = {name: sum(one.variant == name for one in results) for name in ("libc", "good", "slow")}
     assert rounds == {"libc": 40, "good": 40, "slow": 4}
+
+
+def test_the_leaders_share_the_time_for_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[float] = []
+
+    def searched(*given: object) -> tuple[list[search.Trial], dict[str, build.Built]]:
+        ends.append(next(one for one in given if isinstance(one, float)))
+        return [], {}
+
+    monkeypatch.setattr(search, "tune_numbers", searched)
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    names = ["unified", "sll", "sfc"]
+    asked = question.Question(workload="larson")
+    with Store(tmp_path / "rows.sqlite") as store:
+        journal = question.Journal(tmp_path / "journal")
+        steps = Steps(asked, [], journal, store, lambda *_: None, lambda _: None)
+        steps.built = {name: build.Built(build.variant(name), "0" * 16, Path("/none")) for name in names}
+        clock = tune_steps._Clock(gates=120.0, racing=160.0, numbers=400.0, proof=500.0, parts=550.0)
+        steps._numbers(names, search.Course("whole", ()), search.Limits(1.5, 160.0, 400.0), clock)
+    assert ends == [200.0, 250.0, 400.0]
 
 
 def test_four_rivals_are_proved_and_each_library_once() -> None:

@@ -507,11 +507,7 @@ class Steps:
         trials: list[search.Trial] = []
         for number, name in enumerate(leaders):
             now = time.monotonic()
-            ends = (
-                now + (clock.numbers - now) * number / len(leaders)
-                if number < len(leaders)
-                else clock.numbers
-            )
+            ends = now + (clock.numbers - now) / (len(leaders) - number)
             found, built = search.tune_numbers(
                 self.racer,
                 course,
