@@ -250,6 +250,19 @@ def test_the_leaders_share_the_time_for_numbers(tmp_path: Path, monkeypatch: pyt
     assert ends == [200.0, 250.0, 400.0]
 
 
+def test_of_equal_sets_the_kept_one_goes_into_the_last_race(tmp_path: Path) -> None:
+    kept = build.variant("magazine")
+    twin = dataclasses.replace(kept, name="magazine_thp__123456")
+    with Store(tmp_path / "rows.sqlite") as store:
+        journal = question.Journal(tmp_path / "journal")
+        asked = question.Question(workload="larson")
+        steps = Steps(asked, [], journal, store, lambda *_: None, lambda _: None)
+        for item in (twin, kept, build.variant("sll")):
+            steps.built[item.name] = build.Built(item, "0" * 16, tmp_path)
+        found = steps.finalists([twin.name, "sll", "magazine"], [])
+    assert [who.name for who in found] == ["magazine", "sll"]
+
+
 def test_four_rivals_are_proved_and_each_library_once() -> None:
     libraries = {"a": "a", "a_knob": "a", "b": "b", "c": "c", "d": "d", "e": "e"}
     peers = {name: Contestant(name, Path(f"lib{which}.so"), kind="peer") for name, which in libraries.items()}

@@ -28,7 +28,7 @@ from .question import BenchRacer, Journal, Question, rows_of
 from .record import record
 from .replay import ReplayRow, content_hash, make_plan
 from .search import Course, Limits
-from .spec import Variant
+from .spec import PolicySet, Variant
 from .store import Result, Store
 from .trace import Process, Trace
 from .tuned import PROGRAM, REPLAY, WORKLOADS, Curve, Part, Standing, TuneResult
@@ -258,10 +258,15 @@ class Steps:
     # the last race and the program
 
     def finalists(self, names: Sequence[str], entries: Sequence[search.Entry]) -> list[Contestant]:
-        """The best by the search, the best kept set, and the best peers."""
+        """The best by the search, the best kept set, and the best peers; of equal sets the kept one."""
         kept = set(builds.variant_names())
         peers = {who.name: who for who in self.peers}
-        chosen = [name for name in names if name not in peers][: _FINALISTS + 1]
+        first: dict[PolicySet, str] = {}
+        for name in sorted(self.built, key=lambda name: name not in kept):
+            first.setdefault(self.built[name].variant.policies, name)
+        chosen = list(
+            dict.fromkeys(first[self.built[name].variant.policies] for name in names if name in self.built)
+        )[: _FINALISTS + 1]
         order = sorted((one for one in entries if one.time and one.name in self.built), key=_reached)
         chosen += [one.name for one in order if one.name in kept and not one.reason.startswith("memory")][:1]
         chosen += best_peers(peers, names, entries)

@@ -18,6 +18,7 @@ struct Lockable {
 struct Archetype {
   static constexpr std::size_t kGranule = hakmem::base::kUnit;
   bool reserve() noexcept;
+  void begin_blocks() noexcept;
   void* map(std::size_t, std::size_t = kGranule, std::size_t = 0) noexcept;
   bool extend(void*, std::size_t, std::size_t) noexcept;
   void unmap(void*, std::size_t) noexcept;
@@ -44,6 +45,10 @@ struct ReserveSaysNothing : Archetype {
   void reserve() noexcept;
 };
 static_assert(!PageSource<ReserveSaysNothing>);
+struct BeginBlocksThrows : Archetype {
+  void begin_blocks();
+};
+static_assert(!PageSource<BeginBlocksThrows>);
 struct MapThrows : Archetype {
   void* map(std::size_t, std::size_t = kGranule, std::size_t = 0);
 };
