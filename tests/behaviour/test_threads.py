@@ -116,6 +116,28 @@ def test_threads_come_and_go_by_the_thousand_and_leave_no_heaps_behind(
     nothing_lost()
 
 
+def test_threads_that_wait_keep_nothing_where_calls_borrow_their_heap(engine: Engine) -> None:
+    team, found = 4, {}
+    freed, looked = threading.Barrier(team + 1), threading.Event()
+
+    def work() -> None:
+        blocks = [engine.malloc(n) for n in SIZES[:12] for _ in range(50)]
+        for p in blocks:
+            engine.free(p)
+        freed.wait()
+        looked.wait()
+
+    def look() -> None:
+        freed.wait()
+        engine.collect()
+        found.update(engine.statistics())
+        looked.set()
+
+    in_threads(*[work] * team, look)
+    kept = found["cached_bytes"] + found["medium_cached_bytes"]
+    assert kept == 0 or engine.policy_set()["thread"]["kind"] != "per_cpu"
+
+
 def test_new_threads_start_with_empty_caches(engine: Engine, nothing_lost: Nothing) -> None:
     """Record, bug 18: with four threads, the head of a new thread's list was garbage (0x6261)."""
     live = [engine.malloc(n) for n in SIZES for _ in range(20)]

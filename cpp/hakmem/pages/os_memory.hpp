@@ -23,9 +23,9 @@ struct Reserved {
   std::size_t bytes;  // 0: refused
 };
 
-// kHugeAfter: bytes of blocks that lie on ordinary OS pages before huge ones are asked for.
 inline constexpr std::size_t kNeverHuge = ~std::size_t{0};
 
+// kHugeAfter: bytes for blocks that lie on ordinary OS pages before huge ones are asked for; kNeverHuge: all of them.
 template <std::size_t kHugeAfter>
 struct OsMemory {
   // Up to `wanted` bytes aligned to `align`; less where an address-space limit is in force (half of what it allows, so

@@ -1,8 +1,8 @@
 // Hands out regions, aligned to their own size, of one contiguous range of addresses; a bitmap with one bit per region
 // says which are in use, so neighbours coalesce by themselves. Any thread; one lock; OS calls only when the range grows.
 // The whole range is readable from the start and for ever, which is what lets an owner lookup read the header of any
-// address in it without a fault. `Os` provides reserve, commit, begin_blocks, discard
-// and forbid_writes.
+// address in it without a fault. `Os` provides reserve, commit, begin_blocks, discard and
+// forbid_writes.
 #pragma once
 
 #include <bit>
