@@ -19,7 +19,7 @@ from hakmem.spec import Variant
 DIGEST = "0" * 16
 
 TURNS = (
-    "thread=pthread_key",
+    "thread",
     "guard=checks",
     "guard=hardened",
     "probe=route",
@@ -27,8 +27,8 @@ TURNS = (
     "probe=counters",
     "pages.superslab_kib=256",
     "pages.purge=never",
-    "thread=per_cpu",
 )
+THREAD_SLOTS = {"adopt": ["thread=per_cpu"], "return_home": ["thread=pthread_key"], "none": []}
 
 
 def pairs() -> dict[str, Variant]:
@@ -51,12 +51,9 @@ def _one_of_each(kept: tuple[int, ...]) -> dict[str, Variant]:
     for number, (name, group) in enumerate(sorted(groups.items())):
         picked = group[number % len(group)]
         # sanitizers map shadow memory for whatever is reserved
-        overrides = ["pages.reserve_gib=4", TURNS[number % len(TURNS)]]
-        remote = picked.policies["remote"].kind
-        if (remote, overrides[1]) == ("none", "thread=pthread_key"):
-            overrides.pop()
-        if remote != "adopt" and overrides[-1] == "thread=per_cpu":
-            overrides.pop()
+        overrides = ["pages.reserve_gib=4"]
+        turn = TURNS[number % len(TURNS)]
+        overrides += THREAD_SLOTS[picked.policies["remote"].kind] if turn == "thread" else [turn]
         variant = spec.resolve(picked, overrides)
         chosen[name] = Variant(name, variant.why, variant.policies)
     return chosen
