@@ -1,8 +1,8 @@
 """Threads that start, allocate, hand over and die: the resident set must not grow with how many there were.
 
-Every kept variant sees four thousand threads (where heaps belong to processors, forty thousand), one at a time.
-``--seconds 3600`` gives the default variant an
-hour of up to four at a time, ``--seconds 3600 --churn-variant NAME`` another one.
+Every kept variant sees four thousand threads, one at a time; forty thousand where heaps are processors'.
+``--seconds 3600`` gives the default variant an hour of up to four at a time, ``--seconds 3600 --churn-variant
+NAME`` another one.
 """
 
 from __future__ import annotations
