@@ -73,7 +73,7 @@ def _policy_header(axis: axes.Axis, kind: axes.Kind) -> str:
     space = f"namespace hakmem::{axis.folder}"
     if not kind.options:
         return f"#pragma once\n{space} {{ struct {kind.tag} {{}}; }}\n"
-    options = kind.options_type or f"{kind.tag}Options"
+    options = f"{kind.tag}Options"
     guard = f"HAKMEM_STUB_{axis.folder}_{options}"
     enums, members, inner = "", "", 0
     for option in kind.options:

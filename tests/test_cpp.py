@@ -229,7 +229,7 @@ BROKEN_OPTIONS: dict[str, str] = {
     "classes::Pow2<classes::Pow2Options{.smallest = 32}>": "Pow2: smallest must be 8 or 16",
     "remote::ReturnHome<remote::ReturnHomeOptions{.batch = 257}>": "ReturnHome: batch must be 1 .. 256",
     "pages::Mmap<pages::MmapOptions{.superslab_kib = 96}>": "Mmap: an option is out of its range",
-    "pages::MmapThp<pages::MmapOptions{.reserve_gib = 3}>": "MmapThp: an option is out of its range",
+    "pages::MmapThp<pages::MmapThpOptions{.reserve_gib = 3}>": "MmapThp: an option is out of its range",
 }
 
 

@@ -115,6 +115,7 @@ PROGRAMS = {
     "words.py": ["env", "PYTHONMALLOC=malloc", sys.executable, "words.py"],
     "templates.cpp": [str(toolchain.find_compiler()), "-std=c++20", "-fsyntax-only", "templates.cpp"],
     "pipeline.cpp": [str(toolchain.find_compiler()), "-std=c++20", "-fsyntax-only", "pipeline.cpp"],
+    "waiting.cpp": [str(toolchain.find_compiler()), "-std=c++20", "-fsyntax-only", "waiting.cpp"],
     "redis.sh": ["sh", "redis.sh"],
     "rocks.sh": ["sh", "rocks.sh"],
 }

@@ -285,7 +285,7 @@ Mapping mapping_of(const void* p) {
 
 const test::Test huge{"huge OS pages are asked for behind metadata and the heap's first MiB, and no commit ends inside one", [] {
   constexpr std::size_t kMiB = std::size_t{1} << 20;
-  static constinit pages::MmapThp<pages::MmapOptions{.reserve_gib = 1, .after_mib = 4}>::Type pages{};
+  static constinit pages::MmapThp<pages::MmapThpOptions{.reserve_gib = 1, .after_mib = 4}>::Type pages{};
   void* metadata = pages.map(kMiB);
   pages.begin_blocks();
   auto* first = static_cast<std::byte*>(pages.map(4 * kMiB));

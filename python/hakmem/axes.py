@@ -135,15 +135,13 @@ class Option:
 class Kind:
     """One policy of an axis.
 
-    ``cpp`` and ``options_type`` name its tag and options struct where they are not the kind in PascalCase
-    and that plus ``Options``.
+    ``cpp`` names its tag where it is not the kind in PascalCase; its options struct is that plus ``Options``.
     """
 
     name: str
     meaning: str
     options: tuple[Option, ...] = ()
     cpp: str = ""
-    options_type: str = ""
     inner_only: bool = False
     combines: bool = False
 
@@ -464,7 +462,6 @@ AXES: tuple[Axis, ...] = (
                 "mmap_thp",
                 "anonymous mappings with transparent huge pages asked for",
                 (*_PAGES_OPTIONS, Option("after_mib", "int", _AFTER_MIB, 8, 0, 65536)),
-                options_type="MmapOptions",
             ),
         ),
         "mmap",

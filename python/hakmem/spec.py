@@ -372,7 +372,7 @@ def _cpp_type(axis: Axis, policy: Policy) -> str:
     members = ", ".join(
         f".{option.name} = {_cpp_value(axis, option, policy[option.name])}" for option in plain
     )
-    arguments = [f"{axis.folder}::{kind.options_type or kind.tag + 'Options'}{{{members}}}"]
+    arguments = [f"{axis.folder}::{kind.tag}Options{{{members}}}"]
     arguments += [
         _cpp_type(axis, policy.inner(option.name)) for option in kind.options if option.type == "policy"
     ]

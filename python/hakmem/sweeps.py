@@ -215,19 +215,25 @@ def _pairs(sweep: Sweep) -> list[dict[str, Choice]]:
         dict(zip(keys, row, strict=True))
         for row in AllPairs([list(sweep.vary[key]) for key in keys], filter_func=legal)
     ]
-    # The library drops a pair when it runs into a dead end; such pairs get a row of their own.
-    held = {pair for row in rows for pair in _pairs_of(row)}
-    for pair in sorted(legal_pairs(sweep) - held):
-        if pair in held:
-            continue
-        wanted = {
-            key: next(choice for choice in sweep.vary[key] if choice.label == label) for key, label in pair
-        }
-        row = _complete(sweep, wanted)
-        assert row is not None
-        rows.append(row)
-        held.update(_pairs_of(row))
+    # The library drops a pair when it runs into a dead end; such pairs get rows of their own, as many in
+    # a row as go together.
+    dropped = sorted(legal_pairs(sweep) - {pair for row in rows for pair in _pairs_of(row)})
+    while dropped:
+        row: dict[str, Choice] = {}
+        for pair in dropped:
+            wanted = {**row, **{key: _choice(sweep, key, label) for key, label in pair}}
+            if all(wanted[key] == choice for key, choice in row.items()) and _complete(sweep, wanted):
+                row = wanted
+        whole = _complete(sweep, row)
+        assert whole is not None
+        rows.append(whole)
+        held = set(_pairs_of(whole))
+        dropped = [pair for pair in dropped if pair not in held]
     return rows
+
+
+def _choice(sweep: Sweep, key: str, label: str) -> Choice:
+    return next(choice for choice in sweep.vary[key] if choice.label == label)
 
 
 def _pairs_of(row: Mapping[str, Choice]) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:

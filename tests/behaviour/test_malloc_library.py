@@ -272,7 +272,6 @@ program.malloc_stats()
 
 def test_what_begins_as_zeroes_is_not_in_the_file(library: Path) -> None:
     """A heap whose caches lie in the file is read from it, pages around it too, by every process: half a MiB
-    it was. The allowance is for `registry`, whose pointer to an empty table takes all that is shared into the
-    file, up to 140 KiB."""
+    it was."""
     with library.open("rb") as file:
-        assert ELFFile(file).get_section_by_name(".data").data_size < 192 << 10
+        assert ELFFile(file).get_section_by_name(".data").data_size < 32 << 10

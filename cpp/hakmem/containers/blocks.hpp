@@ -50,8 +50,7 @@ struct Blocks {
   static constexpr bool kBelieved = [] {
     using Guard = typename Variant::Guard;
     constexpr bool guarded = Guard::kEnabled || Guard::Canary::kBytes != 0 || Guard::kZero || Guard::kQuarantine != 0;
-    constexpr bool lent = requires { requires Variant::Thread::kLends; };
-    return !guarded && !lent && !Variant::Remote::kOneHeap && !Variant::Back::kDirect && !Engine::Heap::kSharded;
+    return !guarded && !Engine::kLends && !Variant::Remote::kOneHeap && !Variant::Back::kDirect && !Engine::Heap::kSharded;
   }();
 
  private:

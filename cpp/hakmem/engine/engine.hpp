@@ -22,6 +22,7 @@
 #include <hakmem/concepts/sharded_front.hpp>
 #include <hakmem/concepts/thread_slot.hpp>
 #include <hakmem/engine/heap.hpp>
+#include <hakmem/engine/idle_heaps.hpp>
 #include <hakmem/engine/parts.hpp>
 #include <hakmem/pages/options.hpp>
 #include <hakmem/pages/os_memory.hpp>
@@ -38,6 +39,7 @@ class Engine {
   using P = Parts<V>;
   using Classes = typename P::Classes;
   using Heap = engine::Heap<V, P>;
+  static constexpr bool kLends = requires { requires V::Thread::kLends; };  // a thread has a heap within a call alone
 
  private:
   using Block = base::Block;
@@ -54,7 +56,6 @@ class Engine {
   static constexpr bool kDirect = P::kDirect;
   static constexpr bool kOneHeap = V::Remote::kOneHeap;
   static constexpr bool kOwned = P::kHeapsOwnSlabs;
-  static constexpr bool kLends = requires { requires V::Thread::kLends; };  // a thread has a heap within a call alone
   static constexpr bool kSharded = Heap::kSharded;
   static constexpr bool kGuarded = V::Guard::kEnabled;
   static constexpr bool kChains = P::kChains && requires(typename Heap::Front& front) { front.take_chain(1, 1u); };
@@ -123,7 +124,7 @@ class Engine {
     HAKMEM_HOT ~Serial() {
       if constexpr (kOneHeap) one_heap_.unlock();
       if constexpr (kLends) {
-        if (Heap* spare = Slot::give_back(outer)) [[unlikely]] abandon(spare);
+        if (Heap* spare = Slot::give_back(outer)) [[unlikely]] leave_idle(spare);
       }
     }
     struct Nothing {};
@@ -922,7 +923,7 @@ class Engine {
     Heap* heap;
     {
       thread::Lock lock(heaps_mutex_);
-      heap = take_abandoned();
+      heap = idle_heaps_.take();
       if (heap == nullptr) heap = new_heap();
       if (heap == nullptr) return nullptr;
     }
@@ -996,47 +997,33 @@ class Engine {
     auto* heap = static_cast<Heap*>(value);
     empty(heap);
     Slot::set(&Heap::sentinel);
-    abandon(heap);
+    leave_idle(heap);
   }
-  HAKMEM_COLD static void abandon(Heap* heap) noexcept {
+  HAKMEM_COLD static void leave_idle(Heap* heap) noexcept {
     thread::Lock lock(heaps_mutex_);
-    append_abandoned(heap);
+    idle_heaps_.give(heap);
   }
-  // Under heaps_mutex_. The longest abandoned is taken over first: what others send to a heap without a thread lies there
-  // until then.
-  static void append_abandoned(Heap* heap) noexcept {
-    heap->next_abandoned = nullptr;
-    *last_abandoned_ = heap;
-    last_abandoned_ = &heap->next_abandoned;
-  }
-  static Heap* take_abandoned() noexcept {
-    Heap* heap = abandoned_;
-    if (heap == nullptr) return nullptr;
-    abandoned_ = heap->next_abandoned;
-    if (abandoned_ == nullptr) last_abandoned_ = &abandoned_;
-    return heap;
+  static Heap* take_idle() noexcept {
+    thread::Lock lock(heaps_mutex_);
+    return idle_heaps_.take();
   }
   // Where heaps are lent: each that no call has, in its turn as this thread's.
   template <class Visit>
   static void each_idle_heap([[maybe_unused]] Visit&& visit) noexcept {
     if constexpr (kLends) {
       Heap* mine = Slot::current();
-      std::size_t idle = 0;
+      std::size_t idle;
       {
         thread::Lock lock(heaps_mutex_);
-        Slot::recall(&append_abandoned);
-        for (Heap* heap = abandoned_; heap != nullptr; heap = heap->next_abandoned) ++idle;
+        Slot::recall([](Heap* heap) { idle_heaps_.give(heap); });
+        idle = idle_heaps_.count();
       }
       for (; idle != 0; --idle) {
-        Heap* heap;
-        {
-          thread::Lock lock(heaps_mutex_);
-          heap = take_abandoned();
-        }
+        Heap* heap = take_idle();
         if (heap == nullptr) break;
         Slot::set(heap);
         visit(heap);
-        abandon(heap);
+        leave_idle(heap);
       }
       Slot::set(mine);
     }
@@ -1158,9 +1145,8 @@ class Engine {
   static inline constinit thread::Mutex one_heap_{};
   static inline constinit thread::Mutex heaps_mutex_{};
   static inline constinit Heap* heaps_ = nullptr;
-  static inline constinit Heap* abandoned_ = nullptr;
+  static inline constinit IdleHeaps<Heap> idle_heaps_{};
   static inline constinit Next next_{};
-  static inline constinit Heap** last_abandoned_ = &abandoned_;
   static inline constinit std::byte* next_heap_ = nullptr;
   static constexpr std::uint64_t kDecayPeriod = P::kOptions.decay_ms / 2 + 1;
   static inline constinit std::uint64_t last_decay_ms_ = 0;

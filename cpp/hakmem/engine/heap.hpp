@@ -65,7 +65,7 @@ struct Heap {
   static constexpr bool kDecays = kUnbounded || kGrows || kRunCacheBytes != 0;
   [[no_unique_address]] std::conditional_t<kDecays, std::uint64_t, NoTime> emptied_ms{};
   Heap* next = nullptr;            // all heaps
-  Heap* next_abandoned = nullptr;  // those of dead threads
+  Heap* next_idle = nullptr;       // those that no thread has
 
   // Always empty and always full: the heap of a thread that has none yet. Never written.
   static Heap sentinel;

@@ -168,7 +168,7 @@ std::size_t statistics(char* text, std::size_t capacity) noexcept {
   // of the calling thread's heap; where heaps are lent, which it is hangs on the processor, and they all count
   const auto in_mine = [&](auto of) {
     std::size_t n = 0;
-    if constexpr (requires { requires Engine::Variant::Thread::kLends; }) {
+    if constexpr (Engine::kLends) {
       for (const auto* heap = sum.newest; heap != nullptr; heap = heap->next) n += of(heap);
     } else if (adopted) {
       n = of(mine);

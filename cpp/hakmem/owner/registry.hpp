@@ -18,7 +18,7 @@ struct Registry {
     using Region = slab::Region<kRegion>;
 
    public:
-    // A heap sees the registry itself: the table may be replaced at any time.
+    // A heap sees the registry itself: the table may be replaced at any time. Of a registry that start() has been called of.
     struct View {
       const Type* registry = nullptr;
     };
@@ -26,29 +26,24 @@ struct Registry {
 
     HAKMEM_HOT static base::Tag tag_of(const View& view, const void* p) noexcept {
       if (view.registry == nullptr) [[unlikely]] return base::kOutside;
-      const Region* region = view.registry->region_of(p);
+      const Region* region = find(view.registry->table(), p);
       if (region == nullptr) [[unlikely]] return base::kOutside;
       return region->tag_of(p);
     }
     HAKMEM_HOT Region* region_of(const void* p) const noexcept {
-      Region* wanted = Region::around(p);
-      // acquire: pairs with the release in grow(), after the table was filled
-      const Table* table = __atomic_load_n(&table_, __ATOMIC_ACQUIRE);
-      for (std::size_t i = hash(wanted);; ++i) {
-        Region* found = base::relaxed_load(table->slots[i & table->mask]);
-        if (found == wanted) [[likely]] return found;
-        if (found == nullptr) return nullptr;
-      }
+      const Table* now = table();
+      return now == nullptr ? nullptr : find(now, p);
     }
 
     template <class Pages>
-    bool start(Pages&) noexcept {
-      return true;
+    bool start(Pages& pages) noexcept {
+      thread::Lock lock(mutex_);
+      return table_ != nullptr || grow(pages);
     }
     template <class Pages>
     bool enroll(Pages& pages, Region* region) noexcept {
       thread::Lock lock(mutex_);
-      if (taken_ * 2 >= table_->mask && !grow(pages)) return false;
+      if ((table_ == nullptr || taken_ * 2 >= table_->mask) && !grow(pages)) return false;
       region->self = region;
       if (insert(table_, region)) ++taken_;
       return true;
@@ -81,6 +76,16 @@ struct Registry {
     static std::size_t hash(const Region* region) noexcept {
       return static_cast<std::size_t>((base::address(region) / kRegion * 0x9E3779B97F4A7C15u) >> 40);
     }
+    // acquire: pairs with the release in grow(), after the table was filled
+    HAKMEM_HOT const Table* table() const noexcept { return __atomic_load_n(&table_, __ATOMIC_ACQUIRE); }
+    HAKMEM_HOT static Region* find(const Table* table, const void* p) noexcept {
+      Region* wanted = Region::around(p);
+      for (std::size_t i = hash(wanted);; ++i) {
+        Region* found = base::relaxed_load(table->slots[i & table->mask]);
+        if (found == wanted) [[likely]] return found;
+        if (found == nullptr) return nullptr;
+      }
+    }
     // True: a slot that was never taken before is taken now.
     static bool insert(Table* table, Region* region) noexcept {
       for (std::size_t i = hash(region);; ++i) {
@@ -95,13 +100,14 @@ struct Registry {
     template <class Pages>
     bool grow(Pages& pages) noexcept {
       // twice as many even when most are gone: a table for all addresses ever seen fills up once, not again and again
-      const std::size_t slots = table_ == &empty_ ? 2048 : (table_->mask + 1) * 2;
+      const std::size_t old = table_ == nullptr ? 0 : table_->mask + 1;
+      const std::size_t slots = old == 0 ? 2048 : old * 2;
       const std::size_t bytes = base::align_up(kHeader + slots * sizeof(Region*), Pages::kGranule);
       auto* table = static_cast<Table*>(pages.map(bytes));
       if (table == nullptr) return false;
       table->mask = slots - 1;
       taken_ = 0;
-      for (std::size_t i = 0; i <= table_->mask; ++i) {
+      for (std::size_t i = 0; i < old; ++i) {
         Region* region = table_->slots[i];
         if (region != nullptr && region != gone()) {
           insert(table, region);
@@ -112,9 +118,7 @@ struct Registry {
       return true;
     }
 
-    static inline constinit Table empty_{0, {nullptr}};
-
-    Table* table_ = &empty_;
+    Table* table_ = nullptr;  // before start() and the first enroll()
     std::size_t taken_ = 0;  // slots of the table that are not free for the end of a probe
     thread::Mutex mutex_;
   };

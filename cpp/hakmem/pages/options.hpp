@@ -17,12 +17,11 @@ struct MmapOptions {
   Purge purge = Purge::kDecay;
   std::uint64_t decay_ms = 1000;     // 1 .. 3600000
   unsigned large_cache_mib = 64;     // empty regions kept for reuse: 0 .. 65536
-  unsigned after_mib = 8;            // MmapThp: MiB that the heap has on ordinary OS pages first: 0 .. 65536
 
   constexpr bool valid() const noexcept {
     return superslab_kib >= 64 && superslab_kib <= 4096 && (superslab_kib & (superslab_kib - 1)) == 0 &&
            reserve_gib >= 1 && reserve_gib <= 16384 && (reserve_gib & (reserve_gib - 1)) == 0 && decay_ms >= 1 &&
-           decay_ms <= 3600000 && large_cache_mib <= 65536 && after_mib <= 65536;
+           decay_ms <= 3600000 && large_cache_mib <= 65536;
   }
 };
 
