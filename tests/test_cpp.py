@@ -92,6 +92,9 @@ def test_every_legal_pair_of_front_and_remote_is_stressed() -> None:
     for axis in ("owner", "store", "thread", "guard", "probe"):
         kinds = {variant.policies[axis].kind for variant in variants.values()}
         assert kinds == {kind.name for kind in axes.AXIS[axis].kinds}, f"{axis}: the pairs hold {kinds} only"
+    pages = [variant.policies["pages"] for variant in variants.values()]
+    assert {policy["purge"] for policy in pages} == {"decay", "eager", "never"}
+    assert {policy["superslab_kib"] for policy in pages} == {256, 1024}
     assert {pair for pairs in PAIRS.values() for pair in pairs} <= set(variants)
 
 

@@ -142,6 +142,7 @@ const test::Test growth{"the registry keeps what it has while it grows, and read
   const Regions regions(kCount);
   static constinit Registry registry{};
   static CountingPages pages;
+  check(registry.start(pages));
   for (std::size_t i = 0; i < kStable; ++i) check(registry.enroll(pages, regions[i]));
   std::atomic<bool> stop{false};
   std::vector<std::thread> readers;
@@ -182,6 +183,7 @@ const test::Test tombstones{"regions that come and go at ever new addresses do n
   const Regions regions(kAddresses);
   static constinit Registry registry{};
   static CountingPages pages;
+  check(registry.start(pages));
   test::Random random(3);
   std::vector<std::size_t> live, idle;
   for (std::size_t i = 0; i < kAddresses; ++i) idle.push_back(i);
@@ -209,9 +211,10 @@ const test::Test refused{"an enrolment that finds no memory changes nothing", []
   static constinit Registry registry{};
   static CountingPages pages;
   pages.refuse = true;
-  check(!registry.enroll(pages, regions[0]), "no first table");
+  check(!registry.start(pages), "no first table");
   check(registry.region_of(inside(regions, 0)) == nullptr);
   pages.refuse = false;
+  check(registry.start(pages));
   std::size_t n = 0;
   for (; n < 1000; ++n) check(registry.enroll(pages, regions[n]));
   pages.refuse = true;

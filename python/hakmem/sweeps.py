@@ -220,12 +220,14 @@ def _pairs(sweep: Sweep) -> list[dict[str, Choice]]:
     dropped = sorted(legal_pairs(sweep) - {pair for row in rows for pair in _pairs_of(row)})
     while dropped:
         row: dict[str, Choice] = {}
+        whole: dict[str, Choice] = {}
         for pair in dropped:
             wanted = {**row, **{key: _choice(sweep, key, label) for key, label in pair}}
-            if all(wanted[key] == choice for key, choice in row.items()) and _complete(sweep, wanted):
-                row = wanted
-        whole = _complete(sweep, row)
-        assert whole is not None
+            if all(wanted[key] == choice for key, choice in row.items()):
+                found = _complete(sweep, wanted)
+                if found is not None:
+                    row, whole = wanted, found
+        assert whole, f"{dropped[0]} is no legal pair"
         rows.append(whole)
         held = set(_pairs_of(whole))
         dropped = [pair for pair in dropped if pair not in held]

@@ -18,7 +18,7 @@ struct Registry {
     using Region = slab::Region<kRegion>;
 
    public:
-    // A heap sees the registry itself: the table may be replaced at any time. Of a registry that start() has been called of.
+    // A heap sees the registry itself: the table may be replaced at any time.
     struct View {
       const Type* registry = nullptr;
     };
@@ -43,7 +43,7 @@ struct Registry {
     template <class Pages>
     bool enroll(Pages& pages, Region* region) noexcept {
       thread::Lock lock(mutex_);
-      if ((table_ == nullptr || taken_ * 2 >= table_->mask) && !grow(pages)) return false;
+      if (taken_ * 2 >= table_->mask && !grow(pages)) return false;
       region->self = region;
       if (insert(table_, region)) ++taken_;
       return true;
@@ -118,7 +118,7 @@ struct Registry {
       return true;
     }
 
-    Table* table_ = nullptr;  // before start() and the first enroll()
+    Table* table_ = nullptr;  // before start()
     std::size_t taken_ = 0;  // slots of the table that are not free for the end of a probe
     thread::Mutex mutex_;
   };
