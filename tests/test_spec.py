@@ -249,7 +249,10 @@ def test_the_header_names_each_policy_once() -> None:
     assert "using Remote = remote::ReturnHome<remote::ReturnHomeOptions{.batch = 32}>;" in text
     assert "using Pages = pages::MmapThp<pages::MmapThpOptions{.superslab_kib = 1024, " in text
     assert ".purge = pages::Purge::kEager, .decay_ms = 1000" in text
-    assert "using Back = back::SuperSlab<back::SuperSlabOptions{.run_cache_kib = 16384}>;" in text
+    assert (
+        "using Back = back::SuperSlab<back::SuperSlabOptions"
+        "{.run_cache_kib = 16384, .realloc_room_percent = 50}>;"
+    ) in text
     for include in ("front/split", "front/hot_mag", "front/unified", "slab/freelist", "pages/mmap_thp"):
         assert f"#include <hakmem/{include}.hpp>\n" in text
     assert "front/sll" not in text

@@ -53,13 +53,15 @@ PEER_KNOBS = {
 class Habits:
     """What of a program decides who can be told apart, and what may be fitted to it.
 
-    ``largest`` is the largest block asked for in bytes, ``sizes`` block sizes fitted to the program, if any.
+    ``largest`` is the largest block asked for in bytes, ``sizes`` block sizes fitted to the program, if any;
+    ``reallocs`` says whether it calls realloc.
     """
 
     threads: int
     cross_thread: bool
     largest: int
     sizes: tuple[int, ...] = ()
+    reallocs: bool = True
 
     @property
     def fitted(self) -> Policy | None:
@@ -167,6 +169,8 @@ def numbers(item: Variant, habits: Habits) -> list[Number]:
             continue
         for key, option, value in _options(axis, axis, policy):
             if option.name in _FIXED or (option.name in _MEDIUM and not medium):
+                continue
+            if option.name == "realloc_room_percent" and not habits.reallocs:
                 continue
             values = _around(option, value)
             if len(values) > 1:

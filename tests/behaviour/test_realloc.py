@@ -76,6 +76,20 @@ def test_a_growing_block_seldom_moves_where_there_is_room(engine: Engine) -> Non
     engine.free(p)
 
 
+def test_a_small_block_that_grows_by_little_moves_seldom_and_is_not_shrunk_again(engine: Engine) -> None:
+    """From 16 B to 2 KiB in steps of 16 B: 127 reallocs, in which half as much again is needed 12 times."""
+    p, n, moves, sizes = engine.malloc(16), 16, 0, []
+    while n < 2048:
+        n += 16
+        q = engine.realloc(p, n)
+        moves += q != p
+        p = q
+        sizes.append(engine.usable_size(p))
+    assert sizes == sorted(sizes)
+    assert moves <= 18
+    engine.free(p)
+
+
 def test_realloc_of_null_is_malloc_and_realloc_to_nothing_is_free(
     engine: Engine, nothing_lost: Callable[[], None]
 ) -> None:

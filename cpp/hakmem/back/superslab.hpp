@@ -8,13 +8,16 @@ namespace hakmem::back {
 
 struct SuperSlabOptions {
   unsigned run_cache_kib = 16384;  // back/run_cache.hpp: medium blocks that a thread keeps: 0 .. 65536; none with eager purge
+  unsigned realloc_room_percent = 50;  // more than asked for, in a small block that realloc moves to grow: 0 .. 100
 };
 
 template <SuperSlabOptions O = SuperSlabOptions{}>
 struct SuperSlab {
   static_assert(O.run_cache_kib <= 65536, "SuperSlab: run_cache_kib must be 0 .. 65536");
+  static_assert(O.realloc_room_percent <= 100, "SuperSlab: realloc_room_percent must be 0 .. 100");
   static constexpr bool kDirect = false;
   static constexpr std::size_t kRunCacheBytes = std::size_t{O.run_cache_kib} << 10;
+  static constexpr unsigned kReallocRoomPercent = O.realloc_room_percent;
 };
 
 }  // namespace hakmem::back
