@@ -46,23 +46,26 @@ class RunCache {
  public:
   static constexpr std::size_t kLargest = RunLengths::kMost * base::kPage;
 
+  // Zeroed it keeps nothing; from now on it does.
+  void open() noexcept { budget_ = kBudget / base::kPage; }
   // A run of this length. False: none is kept, or it is time to look at the clock.
-  HAKMEM_HOT bool take(unsigned length, void*& run) noexcept {
+  HAKMEM_HOT bool take(std::size_t length, void*& run) noexcept {
     const unsigned kept = kept_[length];
     if (kept == 0) [[unlikely]] return false;
     if (--takes_left_ < 0) [[unlikely]] return false;
     kept_[length] = kept - 1;
     base::relaxed_store(sum_, sum_ - kSummand[length]);
     run = runs_[length][kept - 1];
+    if (run == nullptr) __builtin_unreachable();  // so that callers need not ask
     return true;
   }
   // The clock has been looked at.
   void clock_seen() noexcept { takes_left_ = kTakes; }
   // False: there is no room for it.
-  HAKMEM_HOT bool give(void* run, unsigned length) noexcept {
+  HAKMEM_HOT bool give(void* run, std::size_t length) noexcept {
     const unsigned kept = kept_[length];
     const std::uint64_t sum = sum_ + kSummand[length];
-    if (kept == kDepth || static_cast<std::uint32_t>(sum) > kBudget / base::kPage) [[unlikely]] return false;
+    if (kept == kDepth || static_cast<std::uint32_t>(sum) > budget_) [[unlikely]] return false;
     kept_[length] = kept + 1;
     base::relaxed_store(sum_, sum);
     runs_[length][kept] = run;
@@ -90,9 +93,10 @@ class RunCache {
     return summand;
   }();
 
-  std::uint64_t sum_ = 0;  // of all runs kept
-  int takes_left_ = 0;
   std::uint32_t kept_[RunLengths::kCount]{};
+  std::uint64_t sum_ = 0;     // of all runs kept
+  std::uint32_t budget_ = 0;  // in pages
+  int takes_left_ = 0;
   void* runs_[RunLengths::kCount][kDepth]{};
 };
 

@@ -519,7 +519,7 @@ class Engine {
   // A run of the heap's cache. nullptr: see its take().
   HAKMEM_HOT static void* malloc_kept([[maybe_unused]] Heap* heap, [[maybe_unused]] std::size_t n) noexcept {
     if constexpr (kKeepsRuns) {
-      const unsigned length = back::RunLengths::kIndex[pages_of(n)];
+      const std::size_t length = back::RunLengths::kIndex[pages_of(n)];
       void* run;
       if (heap->runs.take(length, run)) [[likely]] {
         Runs::use(run, length);
@@ -617,9 +617,9 @@ class Engine {
   // Whether p began a block of a run, which is in this thread's cache now.
   HAKMEM_HOT static bool keep_run(void* p) noexcept {
     Heap* heap = Slot::current();
-    const unsigned length = Runs::length_at(p);
+    const std::size_t length = Runs::length_at(p);
     auto* start = static_cast<std::byte*>(p) - kPrefix;
-    if (length >= back::RunLengths::kCount || heap == &Heap::sentinel) [[unlikely]] return false;
+    if (length >= back::RunLengths::kCount) [[unlikely]] return false;
     if (!heap->runs.give(start, length)) [[unlikely]] return false;
     Runs::keep(start);
     heap->probe.on(Event::kMediumFree, 0);
@@ -998,6 +998,7 @@ class Engine {
     heap->view = parts_.owner.view();
     if constexpr (Heap::kDecays) heap->emptied_ms = pages::now_ms();
     heap->front.open();
+    if constexpr (kKeepsRuns) heap->runs.open();
     heap->next = heaps_;
     __atomic_store_n(&heaps_, heap, __ATOMIC_RELEASE);  // pairs with heaps()
     return heap;
