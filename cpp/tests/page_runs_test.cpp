@@ -183,6 +183,34 @@ const test::Test runs{"page runs stay apart, keep their contents, and coalesce t
   runs_against_a_model<ToyVariant<C, with(pages::Purge::kEager)>>();
 }};
 
+const test::Test one_empty{"one empty region of page runs stays, beside those in use", [] {
+  struct Tag {};
+  using V = ToyVariant<Tag>;
+  static constinit Parts<V> parts{};
+  started<V>(parts);
+  constexpr std::size_t kLargest = back::PageRuns<Parts<V>>::kLargest;
+  std::vector<void*> taken;
+  for (std::size_t regions = 1; regions <= 4; ++regions) {
+    while (parts.runs.chunks() < regions) taken.push_back(parts.runs.take(parts, kLargest));
+  }
+  void* last = taken.back();
+  taken.pop_back();
+  for (int i = 0; i < 10; ++i) {
+    parts.runs.give(parts, last);
+    check_equal(parts.runs.chunks(), 4u);
+    last = parts.runs.take(parts, kLargest);
+    check_equal(parts.runs.chunks(), 4u);
+  }
+  parts.runs.give(parts, last);
+  while (!taken.empty()) {
+    parts.runs.give(parts, taken.back());
+    taken.pop_back();
+  }
+  check_equal(parts.runs.chunks(), 1u);
+  parts.runs.collect(parts);
+  check_equal(parts.runs.chunks(), 0u);
+}};
+
 const test::Test run_threads{"threads never share a page run", [] {
   struct Tag {};
   using V = ToyVariant<Tag>;

@@ -73,7 +73,7 @@ class PageRuns {
     run->block = Parts::kPrefix / 16;
     set_state(run, used_state(run));
     if (pages > 1) set_state(&run[pages - 1], kInside);
-    ++chunk->used_runs;
+    if (chunk->used_runs++ == 0) --empty_;
     base::relaxed_store(used_, used_ + 1);
     base::relaxed_store(used_pages_, used_pages_ + pages);
     return address(chunk, run);
@@ -134,7 +134,8 @@ class PageRuns {
       run = before;
     }
     make_free(run, pages);
-    if (chunk->used_runs == 0 && chunks_ > 1) drop(parts, chunk);
+    // one empty region stays: a run that comes and goes would have it mapped and dropped each time
+    if (chunk->used_runs == 0 && ++empty_ > 1) drop(parts, chunk);
   }
 
   // Lengthens or shortens a run in use where it lies, to `most` bytes or, where less is free behind it, at least `bytes`.
@@ -315,6 +316,7 @@ class PageRuns {
     }
     parts.fence(chunk, kHeader);
     base::relaxed_store(chunks_, chunks_ + 1);
+    ++empty_;
     chunk->next_chunk = all_;
     if (all_ != nullptr) all_->prev_chunk = chunk;
     all_ = chunk;
@@ -328,6 +330,7 @@ class PageRuns {
     (chunk->prev_chunk != nullptr ? chunk->prev_chunk->next_chunk : all_) = chunk->next_chunk;
     if (chunk->next_chunk != nullptr) chunk->next_chunk->prev_chunk = chunk->prev_chunk;
     base::relaxed_store(chunks_, chunks_ - 1);
+    --empty_;
     parts.owner.withdraw(chunk);
     parts.unfence(chunk, kHeader);
     parts.regions.give(parts.pages, chunk, Parts::kRegion, Parts::kRegion);
@@ -346,6 +349,7 @@ class PageRuns {
 
   thread::Mutex mutex_;
   Chunk* all_ = nullptr;
+  std::size_t empty_ = 0;   // chunks without a run in use
   std::size_t chunks_ = 0;  // written under the lock, read by the statistics without it; so are the next two
   std::size_t used_ = 0;
   std::size_t used_pages_ = 0;

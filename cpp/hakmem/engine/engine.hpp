@@ -847,7 +847,8 @@ class Engine {
   // A block for one that has outgrown its own: where it can be, among free pages or addresses, to grow on without a copy.
   static void* with_room(std::size_t n, bool& zeroed) noexcept {
     if (n > kLargestMedium) return map_large(n, base::kBlockAlign, n * 2, zeroed);
-    return n > kSmallestRun ? growing_run(n) : allocate(with_small_growth(n));
+    const std::size_t room = with_small_growth(n);
+    return room > kSmallestRun ? growing_run(n) : allocate(room);
   }
   // A small block cannot grow where it is: it has some of what it may want next, so that not every step copies (gperftools: a
   // quarter of the old block at the least). Never so much that the next realloc would shrink it.
