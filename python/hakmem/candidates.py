@@ -22,6 +22,7 @@ _PLAIN = {"guard": "none", "probe": "none", "back": "superslab"}
 _NOT_TUNED = ("guard", "probe", "thread")
 _FIXED = ("reserve_gib",)
 _MEDIUM = ("run_cache_kib", "large_cache_mib")
+_REALLOC = ("realloc_room_percent",)
 _STEPS = (-3, -2, -1, 0, 1, 2, 3)
 _FROM_ZERO = (0, 16, 64)
 
@@ -159,6 +160,7 @@ def numbers(item: Variant, habits: Habits) -> list[Number]:
     """
     classes = item.policies["classes"]
     medium = habits.largest > axes.largest_class(classes)
+    unfelt = _FIXED + (() if medium else _MEDIUM) + (() if habits.reallocs else _REALLOC)
     found = []
     if habits.fitted and habits.fitted != classes:
         found.append(Number("classes", (classes, habits.fitted), 0))
@@ -168,9 +170,7 @@ def numbers(item: Variant, habits: Habits) -> list[Number]:
         if axis in _NOT_TUNED or (axis == "remote" and not habits.cross_thread):
             continue
         for key, option, value in _options(axis, axis, policy):
-            if option.name in _FIXED or (option.name in _MEDIUM and not medium):
-                continue
-            if option.name == "realloc_room_percent" and not habits.reallocs:
+            if option.name in unfelt:
                 continue
             values = _around(option, value)
             if len(values) > 1:

@@ -186,7 +186,7 @@ class Steps:
             found.cross_thread > 0,
             max(found.sizes, default=0),
             self._fitted(found),
-            found.calls.get("realloc", 0) > 0,
+            found.calls["realloc"] > 0,
         )
         return trace_courses(self.trace, self.process, self.journal.folder)
 

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <bit>
-#include <cstring>
 #include <new>
 
 #include <hakmem/back/page_set.hpp>
@@ -22,14 +21,15 @@ class PageRuns {
   static constexpr std::size_t kPages = Parts::kRegion / base::kPage;
   static constexpr auto kPurge = Parts::kOptions.purge;
 
-  // Of the page that a run begins at; a free one's last page is free as well. Below kUsed: in use, of this length in a thread's
-  // cache, its block where blocks begin. kUsed: in use, none for such a cache. kKept: in one.
+  // Below kUsed: in use, of this length in a thread's cache, its block where blocks begin. kUsed: in use, none for such a cache.
+  // kKept: in one. Threads write states without a lock: side by side, those of two threads' runs would share a cache line.
   enum State : std::uint8_t { kUsed = RunLengths::kCount, kKept, kFree, kInside };
   struct Run {  // described at its first page; a free one's length at its last page too
     Run* next;
     Run* prev;
     std::uint16_t pages;
     std::uint16_t block;  // where in a used one the program's block begins, in units of 16 bytes
+    std::uint8_t state = kInside;
   };
   struct Chunk : slab::Region<Parts::kRegion> {
     Chunk* next_chunk = nullptr;
@@ -37,9 +37,7 @@ class PageRuns {
     std::uint32_t used_runs = 0;
     PageSet<kPages> dirty{};  // of the free pages, those that may be resident; of others, whatever
     PageSet<kPages> fresh{};  // of the dirty ones, those freed since the last decay; of others, whatever
-    Run runs[kPages]{};
-    std::uint8_t states[kPages + 1];  // a pointer just behind the region is looked for in it too
-    Chunk() noexcept { std::memset(states, kInside, sizeof states); }
+    Run runs[kPages + 1]{};  // a pointer just behind the region is looked for in it too
   };
   static constexpr std::size_t kHeader = base::align_up(sizeof(Chunk), base::kPage);
   static constexpr std::size_t kFirst = (kHeader + Parts::kFence) / base::kPage, kEnd = kPages - Parts::kFence / base::kPage;
@@ -71,8 +69,8 @@ class PageRuns {
     }
     run->pages = pages;
     run->block = Parts::kPrefix / 16;
-    set_state(run, used_state(run));
-    if (pages > 1) set_state(&run[pages - 1], kInside);
+    run->state = used_state(run);
+    if (pages > 1) run[pages - 1].state = kInside;
     if (chunk->used_runs++ == 0) --empty_;
     base::relaxed_store(used_, used_ + 1);
     base::relaxed_store(used_pages_, used_pages_ + pages);
@@ -87,7 +85,7 @@ class PageRuns {
     Chunk* chunk = chunk_around(p);
     Run* run = run_at(chunk, start);
     run->block = static_cast<std::uint16_t>((base::address(p) - base::address(start)) / 16);
-    set_state(run, used_state(run));
+    base::relaxed_store(run->state, used_state(run));
   }
 
   // The run whose block begins at p. False: none does.
@@ -100,13 +98,15 @@ class PageRuns {
   // The length, in a thread's cache, of the run whose block begins at p. RunLengths::kCount or more: it is none for a cache.
   HAKMEM_HOT static std::size_t length_at(const void* p) noexcept {
     if (base::address(p) % base::kPage != Parts::kPrefix) [[unlikely]] return RunLengths::kCount;
-    return base::relaxed_load(state_at(p));
+    return state_of(run_at(chunk_around(p), p));
   }
 
   // A run that a thread's cache takes becomes one in it, and back. No lock: nobody else changes the state of such a run.
-  HAKMEM_HOT static void keep(void* start) noexcept { base::relaxed_store(state_at(start), std::uint8_t{kKept}); }
+  HAKMEM_HOT static void keep(void* start) noexcept {
+    base::relaxed_store(run_at(chunk_around(start), start)->state, std::uint8_t{kKept});
+  }
   HAKMEM_HOT static void use(void* start, std::size_t length) noexcept {
-    base::relaxed_store(state_at(start), static_cast<std::uint8_t>(length));
+    base::relaxed_store(run_at(chunk_around(start), start)->state, static_cast<std::uint8_t>(length));
   }
 
   // `start` is a run in use or kept, as find_used() gave it.
@@ -119,7 +119,7 @@ class PageRuns {
     std::uint16_t pages = run->pages;
     base::relaxed_store(used_pages_, used_pages_ - pages);
     free_pages(parts, chunk, run, pages);
-    set_state(run, kInside);
+    run->state = kInside;
     Run* after = run + pages;
     if (after < chunk->runs + kEnd && state_of(after) == kFree) {
       remove(after);
@@ -157,11 +157,11 @@ class PageRuns {
       remove(after);
       forget(after);
     }
-    if (run->pages > 1) set_state(&run[run->pages - 1], kInside);
+    if (run->pages > 1) run[run->pages - 1].state = kInside;
     if (pages < run->pages) free_pages(parts, chunk, run + pages, std::size_t{run->pages} - pages);
     base::relaxed_store(used_pages_, used_pages_ + pages - run->pages);
     run->pages = pages;
-    set_state(run, used_state(run));
+    base::relaxed_store(run->state, used_state(run));
     if (total > pages) make_free(run + pages, static_cast<std::uint16_t>(total - pages));
     return true;
   }
@@ -201,23 +201,11 @@ class PageRuns {
 
  private:
   static Chunk* chunk_around(const void* p) noexcept { return static_cast<Chunk*>(slab::Region<Parts::kRegion>::around(p)); }
-  // Of the page that holds p.
-  HAKMEM_HOT static std::uint8_t& state_at(const void* p) noexcept {
-    Chunk* chunk = chunk_around(p);
-    return chunk->states[(base::address(p) - base::address(chunk)) / base::kPage];
-  }
   // A neighbour's state is read under the lock while its thread may keep or use it without.
-  static std::uint8_t state_of(Run* run) noexcept {
-    Chunk* chunk = chunk_of(run);
-    return base::relaxed_load(chunk->states[number(chunk, run)]);
-  }
-  static void set_state(Run* run, std::uint8_t state) noexcept {
-    Chunk* chunk = chunk_of(run);
-    base::relaxed_store(chunk->states[number(chunk, run)], state);
-  }
+  static std::uint8_t state_of(const Run* run) noexcept { return base::relaxed_load(run->state); }
   // Of a run in use, by its pages and block.
   static std::uint8_t used_state(const Run* run) noexcept {
-    return static_cast<std::uint8_t>(run->block == Parts::kPrefix / 16 ? RunLengths::exactly(run->pages) : RunLengths::kCount);
+    return static_cast<std::uint8_t>(run->block == Parts::kPrefix / 16 ? RunLengths::exactly(run->pages) : unsigned{kUsed});
   }
 
   // The run in use that holds p.
@@ -225,8 +213,8 @@ class PageRuns {
     Chunk* chunk = chunk_around(p);
     std::size_t i = (base::address(p) - base::address(chunk)) / base::kPage;
     if (i < kFirst || i >= kEnd) return false;
-    while (i > kFirst && base::relaxed_load(chunk->states[i]) == kInside) --i;
-    if (base::relaxed_load(chunk->states[i]) > kUsed) return false;
+    while (i > kFirst && chunk->runs[i].state == kInside) --i;
+    if (chunk->runs[i].state > kUsed) return false;
     start = address(chunk, &chunk->runs[i]);
     bytes = std::size_t{chunk->runs[i].pages} * base::kPage;
     return true;
@@ -294,14 +282,14 @@ class PageRuns {
   void make_free(Run* run, std::uint16_t pages) noexcept {
     Run* end = run + pages - 1;
     end->pages = pages;
-    set_state(end, kFree);
+    end->state = kFree;
     run->pages = pages;
-    set_state(run, kFree);
+    run->state = kFree;
     insert(run);
   }
   static void forget(Run* run) noexcept {
-    set_state(&run[run->pages - 1], kInside);
-    set_state(run, kInside);
+    run[run->pages - 1].state = kInside;
+    run->state = kInside;
   }
 
   Run* map(Parts& parts) noexcept {

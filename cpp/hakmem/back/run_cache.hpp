@@ -104,6 +104,7 @@ template <>
 class RunCache<0> {
  public:
   static constexpr std::size_t kLargest = 0;
+  static constexpr void open() noexcept {}
   template <class Sink>
   static constexpr void drain(Sink&&) noexcept {}
   static constexpr std::size_t bytes() noexcept { return 0; }

@@ -999,7 +999,7 @@ class Engine {
     heap->view = parts_.owner.view();
     if constexpr (Heap::kDecays) heap->emptied_ms = pages::now_ms();
     heap->front.open();
-    if constexpr (kKeepsRuns) heap->runs.open();
+    heap->runs.open();
     heap->next = heaps_;
     __atomic_store_n(&heaps_, heap, __ATOMIC_RELEASE);  // pairs with heaps()
     return heap;
