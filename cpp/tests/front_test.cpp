@@ -294,8 +294,8 @@ const test::Test unified{"unified obeys the contract of fronts", [] {
   obey<Unified<UnifiedOptions{.capacity = {2, 2, 2, 2, 2, 2, 2, 2}, .refill = 64}>>();
   obey<Unified<UnifiedOptions{.refill = 1}>>();
 }};
-// A class that spills again and again grows to its bound; the others find what is left of the budget; a front that was
-// emptied and opened anew is as it was.
+// A class that spills again and again grows to its bound; the others find what is left of the budget, which those above 1 KiB do
+// not share; a front that was emptied and opened anew is as it was.
 template <class Front, class Classes>
 void grows(std::size_t budget) {
   const Zeroed<Front> front;
@@ -314,19 +314,25 @@ void grows(std::size_t budget) {
   const auto empty = [&](ClassIndex c) { front->drain(c, ~0u, [](Block*) {}); };
   for (int again = 0; again < 2; ++again) {
     front->open();
-    std::size_t before = 0, bytes = 0;
-    for (ClassIndex c = 1; c <= 6; ++c) {
-      const std::size_t size = Classes::block_size(c), held = most_held(c) * size;
-      check(held <= Growth<Classes, 0>::kClassBytes, "a class holds no more than its bound");
-      check(c > 1 || budget < 2 * held || held > std::size_t{128} << 10, "and grows while the budget lasts");
-      bytes += held;
-      before += 256 * size;  // more than any class begins with
-      empty(c);
-    }
-    check(bytes <= budget + before, "all classes together grow by the budget at the most");
+    const auto share = [&](ClassIndex first, std::size_t its_budget) {
+      using Bounds = Growth<Classes, 0>;
+      std::size_t before = 0, bytes = 0;
+      for (ClassIndex c = first; c < first + 6; ++c) {
+        const std::size_t size = Classes::block_size(c), held = most_held(c) * size;
+        const std::size_t bound = std::max(Bounds::kClassBytes, Bounds::kClassBlocks * size);
+        check(held <= bound, "a class holds no more than its bound");
+        check(c > first || its_budget < 2 * held || held > bound / 2, "and grows while the budget lasts");
+        bytes += held;
+        before += std::max(std::min(256 * size, std::size_t{64} << 10), 2 * size);  // at least what a class begins with
+        empty(c);
+      }
+      check(bytes <= its_budget + before, "all classes together grow by the budget at the most");
+    };
+    share(1, budget);
+    share(Classes::kCount - 5, Growth<Classes, 0>::kLargerTimes * budget);
   }
 }
-const test::Test growth{"fronts grow out of one budget and begin anew when opened anew", [] {
+const test::Test growth{"fronts grow out of their budgets and begin anew when opened anew", [] {
   using Classes = classes::Geometric4<>;
   obey<Unified<UnifiedOptions{.growth_kib = 0}>, Unified<UnifiedOptions{.growth_kib = 65536}>>();
   obey<Magazine<MagazineOptions{.growth_kib = 0}>, Magazine<MagazineOptions{.growth_kib = 1}>>();

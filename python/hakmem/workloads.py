@@ -99,6 +99,7 @@ SUITES: dict[str, list[Row]] = {
         *_REMOTE,
         _PRODUCER,
         Row("mid_large_mt 8-32 KiB", "mid_large_mt"),
+        Row("mid_large_mt 33-64 KiB", "mid_large_mt", {"min": 33 << 10, "max": 64 << 10}),
         Row("vm_mixed 512 KiB-2 MiB", "vm_mixed"),
         *_REALLOC,
         _CALLOC,

@@ -41,7 +41,7 @@ struct RunLengths {
 template <std::size_t kBudget>
 class RunCache {
   static constexpr unsigned kDepth = 32;  // runs of one length
-  static constexpr int kTakes = 16;       // between two looks at the clock, each of which costs as much as two takes
+  static constexpr int kTakes = 64;       // between two looks at the clock, each of which costs as much as two takes
 
  public:
   static constexpr std::size_t kLargest = RunLengths::kMost * base::kPage;

@@ -1,6 +1,6 @@
 // Magazine: an array of pointers per class, used as a stack through the index of its top. A free touches neither the block
-// nor its slab; a malloc hands out a block whose line may be cold. A class that keeps missing or spilling grows out of the
-// heap's budget. The owning thread's. Idea: Bonwick and Adams, 2001, "Magazines and vmem".
+// nor its slab; a malloc hands out a block whose line may be cold. A class that keeps missing or spilling grows out of a
+// budget of the heap. The owning thread's. Idea: Bonwick and Adams, 2001, "Magazines and vmem".
 #pragma once
 
 #include <array>
@@ -15,7 +15,9 @@ namespace hakmem::front {
 struct MagazineOptions {
   unsigned slots = 128;           // pointers per class: 8 .. 1024
   unsigned refill = 32;           // blocks fetched after a miss: 1 .. 256, at most slots
-  std::size_t growth_kib = 512;   // KiB by which all classes of a thread may grow together: 0 .. 65536; 0: none grows
+  // KiB by which all classes of a thread up to 1 KiB may grow together, those above by four times as much: 0 .. 65536; 0: none
+  // grows.
+  std::size_t growth_kib = 512;
 };
 
 template <MagazineOptions O = MagazineOptions{}>

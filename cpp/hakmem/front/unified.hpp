@@ -1,6 +1,6 @@
 // Unified: ONE bounded cache per class over the back and nothing between; intrusive LIFO, heads and remaining room in
 // two flat arrays, so that neither direction computes an address twice. Capacities by block size; refills in batches; a
-// class that keeps missing or spilling grows out of the heap's budget. The owning thread's.
+// class that keeps missing or spilling grows out of a budget of the heap. The owning thread's.
 // Idea: glibc's tcache (DJ Delorie, 2017) with tcmalloc's slow start (Ghemawat and Menage, 2007).
 #pragma once
 
@@ -18,7 +18,9 @@ struct UnifiedOptions {
   // Each 2 .. 4096.
   std::array<unsigned, 8> capacity{128, 128, 96, 64, 48, 32, 24, 16};
   unsigned refill = 32;           // blocks fetched after a miss: 1 .. 64
-  std::size_t growth_kib = 512;   // KiB by which all classes of a thread may grow together: 0 .. 65536; 0: none grows
+  // KiB by which all classes of a thread up to 1 KiB may grow together, those above by four times as much: 0 .. 65536; 0: none
+  // grows.
+  std::size_t growth_kib = 512;
 };
 
 template <UnifiedOptions O = UnifiedOptions{}>
