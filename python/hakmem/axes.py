@@ -194,8 +194,8 @@ def _refill(default: int, high: int = 256, at_most: str = "") -> Option:
 
 def _growth() -> Option:
     meaning = (
-        "KiB by which all classes of a thread up to 1 KiB may grow together between two decays, those above by "
-        "four times as much, then in larger batches; 0: none grows"
+        "KiB by which all classes of a thread up to 1 KiB may grow together between two decays, those above "
+        "by four times as much, then in larger batches; 0: none grows"
     )
     return Option("growth_kib", "int", meaning, 512, 0, 65536)
 
