@@ -597,10 +597,12 @@ class Engine {
       return q;
     } else {
       if (align > base::kPage) return map_large(n, align, n, zeroed);
-      if (n <= kLargestSmall && align <= kLargestSmall) {
-        // slabs begin on a page: a block size that is a multiple of `align` keeps every block on one
-        for (ClassIndex c = Classes::class_of(n > align ? n : align); c <= Classes::kCount; ++c) {
-          if (Classes::block_size(c) % align == 0) return allocate(Classes::block_size(c));
+      const std::size_t rounded = n <= kLargestSmall ? base::align_up(n > align ? n : align, align) : n;
+      if (rounded <= kLargestSmall) {
+        // slabs begin on a page: a block size that is a multiple of `align` keeps every block on one; most maps have it here
+        for (ClassIndex c = Classes::class_of(rounded); c <= Classes::kCount; ++c) {
+          const std::size_t size = Classes::block_size(c);
+          if ((size & (align - 1)) == 0) return allocate(size);
         }
       }
       return n <= kLargestMedium ? medium(n) : map_large(n, align, n, zeroed);
