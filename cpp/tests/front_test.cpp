@@ -346,9 +346,15 @@ void moves_more_when_grown(unsigned refill) {
   const Zeroed<Front> front;
   front->open();
   check_equal(front->refill_want(1), refill);
-  for (int miss = 0; miss < 60; ++miss) front->refill_want(1);
-  check_equal(front->refill_want(1), Growth<classes::Geometric4<>, 0>::kMostMoved);
+  using Bounds = Growth<classes::Geometric4<>, 0>;
+  constexpr ClassIndex kLast = classes::Geometric4<>::kCount;
+  for (const ClassIndex c : {ClassIndex{1}, kLast}) {
+    for (int miss = 0; miss < 60; ++miss) front->refill_want(c);
+  }
+  check_equal(front->refill_want(1), Bounds::kMostMoved);
   check_equal(front->refill_want(2), refill);
+  // few blocks, and half of them at the most
+  check_equal(front->refill_want(kLast), std::min(refill, Bounds::kClassBlocks / 2));
 }
 const test::Test batches{"a class that has grown is refilled in larger batches", [] {
   using Classes = classes::Geometric4<>;

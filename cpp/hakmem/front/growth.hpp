@@ -12,7 +12,7 @@ namespace hakmem::front {
 template <class Classes, std::size_t kBudget>
 class Growth {
   static constexpr unsigned kPatience = 4;  // misses and spills of a class before it grows
-  static constexpr std::size_t kSmall = 1024;
+  static constexpr std::size_t kSmall = 1024;  // bytes of a block
 
  public:
   static constexpr std::size_t kLargerTimes = 4;
