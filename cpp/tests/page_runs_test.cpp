@@ -64,10 +64,12 @@ class Runs {
 
   void run(int steps) {
     for (int step = 0; step < steps && test::failures == 0; ++step) {
-      switch (random_.below(5)) {
+      switch (random_.below(8)) {
         case 0:
-        case 1: take(); break;
-        case 2: resize(); break;
+        case 1:
+        case 2: take(); break;
+        case 3: resize(); break;
+        case 4: random_.below(3) == 0 ? settle(random_.below(2)) : grow(); break;
         default: give();
       }
       check_equal(parts_.runs.used_runs(), runs_.size());
@@ -95,12 +97,59 @@ class Runs {
     found(start);
   }
 
+  // A run that nobody grows becomes one that grows, or one that does has a longer block.
+  void grow() {
+    if (runs_.empty()) return;
+    const auto it = some();
+    const auto [start, pages] = *it;
+    auto* at = reinterpret_cast<void*>(start);
+    if (const auto room = rooms_.find(start); room != rooms_.end()) {
+      it->second += random_.below(room->second.pages - pages + 1);
+      parts_.runs.grow(at, it->second * base::kPage);
+      fill(start, pages, it->second);
+    } else {
+      const std::size_t h = random_.below(2);
+      settle(h);
+      it->second = 1 + random_.below(pages);
+      rooms_[start] = {pages, h};
+      parts_.runs.begin_growth(at, it->second * base::kPage - random_.below(base::kPage), &holders_[h]);
+      check(holders_[h] == at, "held by its thread");
+    }
+    check_equal(parts_.runs.grown(at), it->second * base::kPage);
+    found(start);
+    verify(start, it->second);
+  }
+  void settle(std::size_t h) {
+    const auto start = base::address(holders_[h]);
+    parts_.runs.settle(parts_, holders_[h]);
+    ended(start);
+    check(holders_[h] == nullptr, "held no more");
+    if (start == 0) return;
+    found(start);
+    verify(start, runs_.at(start));
+  }
+  // Whoever frees, resizes or settles a run that grows, its thread has it no more.
+  void ended(std::uintptr_t start) {
+    if (const auto room = rooms_.find(start); room != rooms_.end()) {
+      check(holders_[room->second.holder] == nullptr, "its thread has it no more");
+      rooms_.erase(room);
+    }
+    for (const auto& [other, room] : rooms_) check(base::address(holders_[room.holder]) == other, "the others stay held");
+  }
+
   void give() {
     if (runs_.empty()) return;
     const auto it = some();
     found(it->first);
     verify(it->first, it->second);
+    if (rooms_.count(it->first) != 0 && random_.below(2) == 0) {
+      it->second = rooms_[it->first].pages;
+      parts_.runs.end_growth(reinterpret_cast<void*>(it->first));
+      ended(it->first);
+      found(it->first);
+    }
     parts_.runs.give(parts_, reinterpret_cast<void*>(it->first));
+    ended(it->first);
     runs_.erase(it);
   }
 
@@ -112,6 +161,8 @@ class Runs {
     if (most * base::kPage > kLargest) return;
     verify(start, pages);
     const bool done = parts_.runs.resize(parts_, reinterpret_cast<void*>(start), wanted * base::kPage, most * base::kPage);
+    if (!done && rooms_.count(start) != 0) it->second = rooms_[start].pages;
+    ended(start);
     check(done || wanted > pages, "a run can always be shortened");
     if (done) {
       std::byte* first = nullptr;
@@ -123,7 +174,7 @@ class Runs {
       fill(start, std::min(pages, it->second), it->second);
     }
     found(start);
-    verify(start, it->second);
+    verify(start, std::min(pages, it->second));
   }
 
   void found(std::uintptr_t start) {
@@ -137,7 +188,8 @@ class Runs {
       if (found) check(base::address(first) == start && length == bytes, "whole");
       const unsigned cached = parts_.runs.length_at(reinterpret_cast<void*>(start + at));
       const unsigned exactly = back::RunLengths::exactly(static_cast<unsigned>(runs_[start]));
-      check((at == kBegin && exactly < back::RunLengths::kCount) ? cached == exactly : cached >= back::RunLengths::kCount,
+      const bool cacheable = at == kBegin && exactly < back::RunLengths::kCount && rooms_.count(start) == 0;
+      check(cacheable ? cached == exactly : cached >= back::RunLengths::kCount,
             "a thread's cache is told its length where it takes such runs");
     }
   }
@@ -145,7 +197,11 @@ class Runs {
     const auto after = runs_.upper_bound(start);
     check(after == runs_.end() || start + pages * base::kPage <= after->first, "apart from the next");
     const auto at = runs_.lower_bound(start);
-    check(at == runs_.begin() || std::prev(at)->first + std::prev(at)->second * base::kPage <= start, "and the one before");
+    if (at == runs_.begin()) return;
+    const auto before = *std::prev(at);
+    const auto room = rooms_.find(before.first);
+    const std::size_t its = room == rooms_.end() ? before.second : room->second.pages;
+    check(before.first + its * base::kPage <= start, "and from the one before, with its room");
   }
   static std::uintptr_t& word(std::uintptr_t start, std::size_t page) {
     return *reinterpret_cast<std::uintptr_t*>(start + page * base::kPage);
@@ -162,7 +218,12 @@ class Runs {
 
   Parts<V>& parts_;
   test::Random random_;
-  std::map<std::uintptr_t, std::size_t> runs_;  // start to pages
+  struct Room {
+    std::size_t pages, holder;
+  };
+  void* holders_[2]{};
+  std::map<std::uintptr_t, std::size_t> runs_;  // start to pages, or of one that grows its block's
+  std::map<std::uintptr_t, Room> rooms_;        // of those that grow
 };
 
 template <class V>

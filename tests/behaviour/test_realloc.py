@@ -90,6 +90,19 @@ def test_a_small_block_that_grows_by_little_moves_seldom_and_is_not_shrunk_again
     engine.free(p)
 
 
+def test_at_most_one_block_that_grows_has_much_room(engine: Engine) -> None:
+    """Past a page it gets twice what it asks for, the thread's latest perhaps a run of 256 KiB."""
+    before = engine.statistics()["medium_bytes"]
+    count = 30 if engine.policy_set()["back"]["kind"] != "direct" else 0  # which has no runs
+    blocks = [engine.realloc(engine.malloc(3000), 7000) for _ in range(30)]
+    least, most = count * 7000, count * 16384  # 16 KiB: whole pages of twice as much, with a header
+    assert least <= engine.statistics()["medium_bytes"] - before <= most + (256 << 10)
+    engine.collect()
+    assert least <= engine.statistics()["medium_bytes"] - before <= most
+    for p in blocks:
+        engine.free(p)
+
+
 def test_realloc_of_null_is_malloc_and_realloc_to_nothing_is_free(
     engine: Engine, nothing_lost: Callable[[], None]
 ) -> None:

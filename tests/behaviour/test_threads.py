@@ -35,6 +35,38 @@ def in_threads(*functions: Callable[[], object]) -> None:
         raise faults[0]
 
 
+def test_blocks_that_grow_pass_between_threads(engine: Engine, nothing_lost: Nothing) -> None:
+    """Each turn another thread grows, shrinks, frees or leaves alone what the one before has grown."""
+    blocks = {i: (engine.malloc(100), 100) for i in range(4)}
+    for i, (p, n) in blocks.items():
+        engine.write(p, bytes([i]) * n)
+    turns: tuple[queue.Queue[int], ...] = (queue.Queue(), queue.Queue())
+
+    def take_turns(mine: queue.Queue[int], other: queue.Queue[int]) -> None:
+        while (turn := mine.get()) < 300:
+            for i, (p, n) in blocks.items():
+                if (turn + i) % 4 == 0:
+                    continue
+                if (turn + 3 * i) % 29 == 0:
+                    engine.free(p)
+                    q, after = engine.malloc(100), 100
+                    engine.write(q, bytes([i]) * after)
+                else:
+                    after = max(30, min(n // 3 if (turn + 5 * i) % 17 == 0 else n + n // 2, 300_000))
+                    q = engine.realloc(p, after)
+                assert engine.read(q, min(n, after)) == bytes([i]) * min(n, after)
+                engine.write(q, bytes([i]) * engine.usable_size(q))
+                blocks[i] = (q, after)
+            other.put(turn + 1)
+        other.put(turn)
+
+    turns[0].put(0)
+    in_threads(lambda: take_turns(*turns), lambda: take_turns(*reversed(turns)))
+    for p, _ in blocks.values():
+        engine.free(p)
+    nothing_lost()
+
+
 def test_what_one_thread_allocates_another_frees(engine: Engine, nothing_lost: Nothing) -> None:
     rounds = 200
     way: queue.Queue[list[tuple[int, int]] | None] = queue.Queue(maxsize=8)

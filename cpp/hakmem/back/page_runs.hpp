@@ -22,13 +22,18 @@ class PageRuns {
   static constexpr auto kPurge = Parts::kOptions.purge;
 
   // Below kUsed: in use, of this length in a thread's cache, its block where blocks begin. kUsed: in use, none for such a cache.
-  // kKept: in one. Threads write states without a lock: side by side, those of two threads' runs would share a cache line.
-  enum State : std::uint8_t { kUsed = RunLengths::kCount, kKept, kFree, kInside };
+  // kGrowing: in use for a block that its thread lengthens within it. kKept: in a cache. Threads write states without a lock:
+  // side by side, those of two threads' runs would share a cache line.
+  enum State : std::uint8_t { kUsed = RunLengths::kCount, kGrowing, kKept, kFree, kInside };
   struct Run {  // described at its first page; a free one's length at its last page too
-    Run* next;
+    union {
+      Run* next;
+      void** holder;  // of a growing one: its thread's word that names it
+    };
     Run* prev;
     std::uint16_t pages;
     std::uint16_t block;  // where in a used one the program's block begins, in units of 16 bytes
+    std::uint16_t grown;  // of a growing one: the pages that its block has
     std::uint8_t state = kInside;
   };
   struct Chunk : slab::Region<Parts::kRegion> {
@@ -52,7 +57,7 @@ class PageRuns {
   // A run of at least `bytes` (1 .. kLargest), page-aligned; for a block that `grows` where there is room behind it. nullptr: out
   // of memory.
   void* take(Parts& parts, std::size_t bytes, bool grows = false) noexcept {
-    const auto pages = static_cast<std::uint16_t>((bytes + base::kPage - 1) / base::kPage);
+    const std::uint16_t pages = pages_of(bytes);
     thread::Lock lock(mutex_);
     Run* run = grows ? longest(pages) : nullptr;
     if (run == nullptr) run = find(pages);
@@ -109,11 +114,39 @@ class PageRuns {
     base::relaxed_store(run_at(chunk_around(start), start)->state, static_cast<std::uint8_t>(length));
   }
 
+  // A run in use or kept, whose block may grow, has one of `bytes` and is *holder, which is the calling thread's, until it is
+  // freed, shortened or settled, which clears *holder. No lock; so are the next two, for the thread that has it as *holder.
+  static void begin_growth(void* start, std::size_t bytes, void** holder) noexcept {
+    Run* run = run_at(chunk_around(start), start);
+    run->grown = pages_of(bytes);
+    run->holder = holder;
+    base::relaxed_store(*holder, start);
+    base::relaxed_store(run->state, std::uint8_t{kGrowing});
+  }
+  // Of a growing run: the bytes that its block has, which are more from now on, up to the run's.
+  static std::size_t grown(const void* start) noexcept {
+    return std::size_t{run_at(chunk_around(start), start)->grown} * base::kPage;
+  }
+  static void grow(void* start, std::size_t bytes) noexcept { run_at(chunk_around(start), start)->grown = pages_of(bytes); }
+  // All of a growing run is its block's.
+  static void end_growth(void* start) noexcept { end_growth(run_at(chunk_around(start), start)); }
+  // What *holder has more than its block is free, and *holder is nothing. The thread that has *holder.
+  void settle(Parts& parts, void*& holder) noexcept {
+    if (base::relaxed_load(holder) == nullptr) return;
+    thread::Lock lock(mutex_);
+    void* start = base::relaxed_load(holder);
+    if (start == nullptr) return;  // another thread has freed it meanwhile
+    Run* run = run_at(chunk_around(start), start);
+    end_growth(run);
+    set_length(parts, run, run->grown, run->grown);
+  }
+
   // `start` is a run in use or kept, as find_used() gave it.
   void give(Parts& parts, void* start) noexcept {
     thread::Lock lock(mutex_);
     Chunk* chunk = chunk_around(start);
     Run* run = run_at(chunk, start);
+    end_growth(run);
     base::relaxed_store(used_, used_ - 1);
     --chunk->used_runs;
     std::uint16_t pages = run->pages;
@@ -141,29 +174,10 @@ class PageRuns {
   // Lengthens or shortens a run in use where it lies, to `most` bytes or, where less is free behind it, at least `bytes`.
   // False: nothing changed.
   bool resize(Parts& parts, void* start, std::size_t bytes, std::size_t most) noexcept {
-    auto pages = static_cast<std::uint16_t>((bytes + base::kPage - 1) / base::kPage);
-    const auto best = static_cast<std::uint16_t>((most + base::kPage - 1) / base::kPage);
     thread::Lock lock(mutex_);
-    Chunk* chunk = chunk_around(start);
-    Run* run = run_at(chunk, start);
-    if (pages == run->pages) return true;
-    Run* after = run + run->pages;
-    const bool has_after = after < chunk->runs + kEnd && state_of(after) == kFree;
-    std::uint16_t total = run->pages;
-    if (has_after) total = static_cast<std::uint16_t>(total + after->pages);
-    if (total < pages) return false;
-    pages = total < best ? total : best;
-    if (has_after) {
-      remove(after);
-      forget(after);
-    }
-    if (run->pages > 1) run[run->pages - 1].state = kInside;
-    if (pages < run->pages) free_pages(parts, chunk, run + pages, std::size_t{run->pages} - pages);
-    base::relaxed_store(used_pages_, used_pages_ + pages - run->pages);
-    run->pages = pages;
-    base::relaxed_store(run->state, used_state(run));
-    if (total > pages) make_free(run + pages, static_cast<std::uint16_t>(total - pages));
-    return true;
+    Run* run = run_at(chunk_around(start), start);
+    end_growth(run);
+    return set_length(parts, run, pages_of(bytes), pages_of(most));
   }
 
   // Every free run and every empty region goes back to the system.
@@ -208,15 +222,47 @@ class PageRuns {
     return static_cast<std::uint8_t>(run->block == Parts::kPrefix / 16 ? RunLengths::exactly(run->pages) : unsigned{kUsed});
   }
 
+  static std::uint16_t pages_of(std::size_t bytes) noexcept {
+    return static_cast<std::uint16_t>((bytes + base::kPage - 1) / base::kPage);
+  }
+  static void end_growth(Run* run) noexcept {
+    if (state_of(run) != kGrowing) return;
+    base::relaxed_store(*run->holder, static_cast<void*>(nullptr));
+    base::relaxed_store(run->state, used_state(run));
+  }
+  // See resize().
+  bool set_length(Parts& parts, Run* run, std::uint16_t pages, std::uint16_t best) noexcept {
+    if (pages == run->pages) return true;
+    Chunk* chunk = chunk_of(run);
+    Run* after = run + run->pages;
+    const bool has_after = after < chunk->runs + kEnd && state_of(after) == kFree;
+    std::uint16_t total = run->pages;
+    if (has_after) total = static_cast<std::uint16_t>(total + after->pages);
+    if (total < pages) return false;
+    pages = total < best ? total : best;
+    if (has_after) {
+      remove(after);
+      forget(after);
+    }
+    if (run->pages > 1) run[run->pages - 1].state = kInside;
+    if (pages < run->pages) free_pages(parts, chunk, run + pages, std::size_t{run->pages} - pages);
+    base::relaxed_store(used_pages_, used_pages_ + pages - run->pages);
+    run->pages = pages;
+    base::relaxed_store(run->state, used_state(run));
+    if (total > pages) make_free(run + pages, static_cast<std::uint16_t>(total - pages));
+    return true;
+  }
+
   // The run in use that holds p.
   static bool find_run(const void* p, std::byte*& start, std::size_t& bytes) noexcept {
     Chunk* chunk = chunk_around(p);
     std::size_t i = (base::address(p) - base::address(chunk)) / base::kPage;
     if (i < kFirst || i >= kEnd) return false;
     while (i > kFirst && chunk->runs[i].state == kInside) --i;
-    if (chunk->runs[i].state > kUsed) return false;
+    const Run& run = chunk->runs[i];
+    if (run.state > kGrowing) return false;
     start = address(chunk, &chunk->runs[i]);
-    bytes = std::size_t{chunk->runs[i].pages} * base::kPage;
+    bytes = std::size_t{run.state == kGrowing ? run.grown : run.pages} * base::kPage;
     return true;
   }
 

@@ -71,6 +71,9 @@ class RunCache {
     runs_[length][kept] = run;
     return true;
   }
+  // The run of the thread's latest block that grows, with all its room, or nullptr. Another thread that frees it clears this.
+  void*& growing() noexcept { return growing_; }
+  bool grows(const void* run) const noexcept { return base::relaxed_load(growing_) == run; }
   // All of them go to the sink.
   template <class Sink>
   void drain(Sink&& sink) noexcept {
@@ -97,6 +100,7 @@ class RunCache {
   std::uint64_t sum_ = 0;     // of all runs kept
   std::uint32_t budget_ = 0;  // in pages
   int takes_left_ = 0;
+  void* growing_ = nullptr;
   void* runs_[RunLengths::kCount][kDepth]{};
 };
 

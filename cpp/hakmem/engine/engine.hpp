@@ -10,6 +10,7 @@
 // (remote::None alone holds the process's lock around each call.)
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -71,6 +72,9 @@ class Engine {
   // What has a run for want of a size class, or since it has grown.
   static constexpr std::size_t kSmallestRun = kLargestSmall < base::kPage ? kLargestSmall : base::kPage;
   static constexpr std::size_t kLargestMedium = kDirect ? 0 : Runs::kLargest - kPrefix;
+  // Whether the thread's latest block that grows has the longest run of its cache, up to so many bytes.
+  static constexpr bool kGrowsRuns = kKeepsRuns && !kGuarded;
+  static constexpr std::size_t kMostRoom = std::min(Heap::Runs::kLargest, Runs::kLargest) - kPrefix;
 
   static_assert([] {
     if constexpr (kSharded) return concepts::ShardedFront<typename Heap::Front, Slab>;
@@ -535,10 +539,27 @@ class Engine {
     return p;
   }
 
-  // A run where there is most room behind it.
+  // A run for a block that grows: the longest that a thread keeps, whose room it has until the thread's next one grows, so that
+  // it lengthens without a lock; or else one where there is most room behind it.
   static void* growing_run(std::size_t n) noexcept {
     Heap* heap = own_heap();
     if (heap == nullptr) return no_memory();
+    if constexpr (kGrowsRuns) {
+      if (n <= kMostRoom) {
+        void*& growing = heap->runs.growing();
+        parts_.runs.settle(parts_, growing);
+        void* p = malloc_kept(heap, kMostRoom);
+        if (p == nullptr) {
+          decay();
+          heap->runs.clock_seen();
+          void* run = parts_.runs.take(parts_, kMostRoom + kPrefix);
+          if (run == nullptr) return medium(n);
+          p = block_in(heap, run);
+        }
+        Runs::begin_growth(static_cast<std::byte*>(p) - kPrefix, std::min(with_growth(n), kMostRoom) + kPrefix, &growing);
+        return p;
+      }
+    }
     void* run = parts_.runs.take(parts_, with_growth(n) + kPrefix, true);
     if (run == nullptr) return medium(n);
     decay();
@@ -635,6 +656,12 @@ class Engine {
         std::byte* start;
         std::size_t bytes;
         if (!parts_.runs.find_used(p, start, bytes)) return invalid_free(p);
+        if constexpr (kGrowsRuns) {
+          if (Slot::current()->runs.grows(start)) {
+            Runs::end_growth(start);
+            if (keep_run(p)) return;
+          }
+        }
         count(Event::kMediumFree);
         parts_.runs.give(parts_, start);
         return decay();
@@ -808,7 +835,7 @@ class Engine {
     }
   }
 
-  static std::size_t size_of(const void* p) noexcept {
+  HAKMEM_HOT static std::size_t size_of(const void* p) noexcept {
     std::size_t bytes;
     return is_here(p, bytes) ? bytes : size_by_region(p);
   }
@@ -871,6 +898,10 @@ class Engine {
 
   // realloc of whatever p is.
   HAKMEM_WARM static void* resize_any(void* p, std::size_t n) noexcept {
+    if (grow_alone(p, n)) {
+      count(Event::kReallocInPlace);
+      return p;
+    }
     if (p == nullptr) return seal(allocate(padded(n)), n);
     if (next_.realloc != nullptr && !owns(p)) return next_.realloc(p, n);
     if (n == 0) {
@@ -899,6 +930,19 @@ class Engine {
   }
   // Whether a block of `old` bytes is left as it is for n: large enough, and not too large by more than half.
   static constexpr bool suits(std::size_t n, std::size_t old) noexcept { return n <= old && (n >= old / 2 || old <= 128); }
+
+  // Whether p's block is the thread's latest that grows, and now one for n bytes.
+  HAKMEM_HOT static bool grow_alone([[maybe_unused]] void* p, [[maybe_unused]] std::size_t n) noexcept {
+    if constexpr (kGrowsRuns) {
+      void* start = static_cast<std::byte*>(p) - kPrefix;
+      if (p == nullptr || n > kMostRoom || !Slot::current()->runs.grows(start)) return false;
+      const std::size_t old = Runs::grown(start) - kPrefix;
+      if (n <= old) return suits(n, old);
+      Runs::grow(start, std::min(with_growth(n), kMostRoom) + kPrefix);
+      return true;
+    }
+    return false;
+  }
 
   static bool resize_in_place(void* p, std::size_t n, std::size_t old) noexcept {
     if (n > base::kLargestRequest) return false;
@@ -1106,6 +1150,7 @@ class Engine {
     empty_caches(heap);
   }
   static void empty_runs(Heap* heap) noexcept {
+    if constexpr (kGrowsRuns) parts_.runs.settle(parts_, heap->runs.growing());
     heap->runs.drain([](void* run) { parts_.runs.give(parts_, run); });
   }
 
