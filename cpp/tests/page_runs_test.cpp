@@ -87,10 +87,12 @@ class Runs {
 
   void take() {
     const std::size_t bytes = 1 + random_.below(random_.below(4) == 0 ? kLargest : 4 * base::kPage);
-    const auto start = base::address(parts_.runs.take(parts_, bytes, random_.below(4) == 0));
+    const std::size_t most = random_.below(4) == 0 ? bytes + random_.below(kLargest - bytes + 1) : 0;
+    const auto start = base::address(parts_.runs.take(parts_, bytes, most));
     if (start == 0) return;
     check(start % base::kPage == 0, "page-aligned");
-    const std::size_t pages = (bytes + base::kPage - 1) / base::kPage;
+    const std::size_t pages = pages_at(start), least = (bytes + base::kPage - 1) / base::kPage;
+    check(pages == least || (pages > least && pages <= (most + base::kPage - 1) / base::kPage), "as long as is asked for");
     apart(start, pages);
     runs_[start] = pages;
     fill(start, 0, pages);
@@ -105,7 +107,10 @@ class Runs {
     auto* at = reinterpret_cast<void*>(start);
     if (const auto room = rooms_.find(start); room != rooms_.end()) {
       it->second += random_.below(room->second.pages - pages + 1);
-      parts_.runs.grow(at, it->second * base::kPage);
+      const std::size_t most = room->second.pages + random_.below(3);
+      check(!parts_.runs.grow(at, (room->second.pages + 1) * base::kPage, (room->second.pages + 1) * base::kPage), "no further than its run");
+      check(parts_.runs.grow(at, it->second * base::kPage, most * base::kPage), "up to it");
+      it->second = std::min(most, room->second.pages);
       fill(start, pages, it->second);
     } else {
       const std::size_t h = random_.below(2);
@@ -165,10 +170,7 @@ class Runs {
     ended(start);
     check(done || wanted > pages, "a run can always be shortened");
     if (done) {
-      std::byte* first = nullptr;
-      std::size_t bytes = 0;
-      parts_.runs.find_used(reinterpret_cast<std::byte*>(start) + std::remove_reference_t<decltype(parts_)>::kPrefix, first, bytes);
-      it->second = bytes / base::kPage;
+      it->second = pages_at(start);
       check(it->second >= wanted && it->second <= most, "as long as is asked for");
       apart(start, it->second);
       fill(start, std::min(pages, it->second), it->second);
@@ -177,6 +179,12 @@ class Runs {
     verify(start, std::min(pages, it->second));
   }
 
+  std::size_t pages_at(std::uintptr_t start) {
+    std::byte* first = nullptr;
+    std::size_t bytes = 0;
+    parts_.runs.find_used(reinterpret_cast<std::byte*>(start) + std::remove_reference_t<decltype(parts_)>::kPrefix, first, bytes);
+    return bytes / base::kPage;
+  }
   void found(std::uintptr_t start) {
     const std::size_t bytes = runs_[start] * base::kPage;
     constexpr std::size_t kBegin = std::remove_reference_t<decltype(parts_)>::kPrefix;

@@ -3,6 +3,7 @@
 // lock. Idea: boundary tags (Knuth, 1968) over page runs, as in Kingsley's and Evans' allocators.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <new>
 
@@ -54,12 +55,12 @@ class PageRuns {
 
   constexpr PageRuns() noexcept = default;
 
-  // A run of at least `bytes` (1 .. kLargest), page-aligned; for a block that `grows` where there is room behind it. nullptr: out
-  // of memory.
-  void* take(Parts& parts, std::size_t bytes, bool grows = false) noexcept {
-    const std::uint16_t pages = pages_of(bytes);
+  // A run of `bytes` (1 .. kLargest) in whole pages; for a block that grows where most are free, and of up to `most` then.
+  // nullptr: out of memory.
+  void* take(Parts& parts, std::size_t bytes, std::size_t most = 0) noexcept {
+    std::uint16_t pages = pages_of(bytes);
     thread::Lock lock(mutex_);
-    Run* run = grows ? longest(pages) : nullptr;
+    Run* run = most != 0 ? longest(pages) : nullptr;
     if (run == nullptr) run = find(pages);
     if (run == nullptr) {
       run = map(parts);
@@ -68,6 +69,7 @@ class PageRuns {
       remove(run);
     }
     Chunk* chunk = chunk_of(run);
+    if (most > bytes) pages = std::min(pages_of(most), run->pages);
     if (run->pages > pages) {
       Run* rest = run + pages;
       make_free(rest, static_cast<std::uint16_t>(run->pages - pages));
@@ -123,11 +125,17 @@ class PageRuns {
     base::relaxed_store(*holder, start);
     base::relaxed_store(run->state, std::uint8_t{kGrowing});
   }
-  // Of a growing run: the bytes that its block has, which are more from now on, up to the run's.
+  // The bytes of a growing run's block.
   static std::size_t grown(const void* start) noexcept {
     return std::size_t{run_at(chunk_around(start), start)->grown} * base::kPage;
   }
-  static void grow(void* start, std::size_t bytes) noexcept { run_at(chunk_around(start), start)->grown = pages_of(bytes); }
+  // They become `most` or, where the run is shorter, at least `bytes`. False: it is too short.
+  static bool grow(void* start, std::size_t bytes, std::size_t most) noexcept {
+    Run* run = run_at(chunk_around(start), start);
+    if (pages_of(bytes) > run->pages) return false;
+    run->grown = std::min(pages_of(most), run->pages);
+    return true;
+  }
   // All of a growing run is its block's.
   static void end_growth(void* start) noexcept { end_growth(run_at(chunk_around(start), start)); }
   // What *holder has more than its block is free, and *holder is nothing. The thread that has *holder.

@@ -546,21 +546,23 @@ class Engine {
     if (heap == nullptr) return no_memory();
     if constexpr (kGrowsRuns) {
       if (n <= kMostRoom) {
+        const std::size_t bytes = std::min(with_growth(n), kMostRoom) + kPrefix;
         void*& growing = heap->runs.growing();
         parts_.runs.settle(parts_, growing);
         void* p = malloc_kept(heap, kMostRoom);
         if (p == nullptr) {
           decay();
           heap->runs.clock_seen();
-          void* run = parts_.runs.take(parts_, kMostRoom + kPrefix);
+          void* run = parts_.runs.take(parts_, bytes, kMostRoom + kPrefix);
           if (run == nullptr) return medium(n);
           p = block_in(heap, run);
         }
-        Runs::begin_growth(static_cast<std::byte*>(p) - kPrefix, std::min(with_growth(n), kMostRoom) + kPrefix, &growing);
+        Runs::begin_growth(static_cast<std::byte*>(p) - kPrefix, bytes, &growing);
         return p;
       }
     }
-    void* run = parts_.runs.take(parts_, with_growth(n) + kPrefix, true);
+    const std::size_t bytes = with_growth(n) + kPrefix;
+    void* run = parts_.runs.take(parts_, bytes, bytes);
     if (run == nullptr) return medium(n);
     decay();
     return block_in(heap, run);
@@ -938,8 +940,7 @@ class Engine {
       if (p == nullptr || n > kMostRoom || !Slot::current()->runs.grows(start)) return false;
       const std::size_t old = Runs::grown(start) - kPrefix;
       if (n <= old) return suits(n, old);
-      Runs::grow(start, std::min(with_growth(n), kMostRoom) + kPrefix);
-      return true;
+      return Runs::grow(start, n + kPrefix, with_growth(n) + kPrefix);
     }
     return false;
   }
