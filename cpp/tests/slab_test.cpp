@@ -85,7 +85,11 @@ const test::Test freelist{"freelist gives the youngest block first and loses non
 }};
 
 const test::Test bitmap{"bitmap gives the lowest block first and loses none", [] {
-  for (std::uint32_t stride : {8u, 16u, 48u, 112u, 1024u, 8192u}) against_a_model<slab::Bitmap>(stride, lowest);
+  using Links = base::PlainLinks;
+  for (std::uint32_t stride : {8u, 16u, 48u, 112u, 1024u, 8192u}) against_a_model<slab::Bitmap::Type<Links>>(stride, lowest);
+  for (std::uint32_t stride : {16u, 24u, 32768u}) against_a_model<slab::Bitmap::Type<Links, 16>>(stride, lowest);
+  against_a_model<slab::Bitmap::Type<Links, 24>>(24, lowest);
+  against_a_model<slab::Bitmap::Type<Links, 16384>>(16384, lowest);
 }};
 
 struct alignas(base::kBlockAlign) Slot {

@@ -70,10 +70,7 @@ class PageRuns {
     }
     Chunk* chunk = chunk_of(run);
     if (most > bytes) pages = std::min(pages_of(most), run->pages);
-    if (run->pages > pages) {
-      Run* rest = run + pages;
-      make_free(rest, static_cast<std::uint16_t>(run->pages - pages));
-    }
+    if (run->pages > pages) make_free(run + pages, static_cast<std::uint16_t>(run->pages - pages));
     run->pages = pages;
     run->block = Parts::kPrefix / 16;
     run->state = used_state(run);
@@ -116,8 +113,8 @@ class PageRuns {
     base::relaxed_store(run_at(chunk_around(start), start)->state, static_cast<std::uint8_t>(length));
   }
 
-  // A run in use or kept, whose block may grow, has one of `bytes` and is *holder, which is the calling thread's, until it is
-  // freed, shortened or settled, which clears *holder. No lock; so are the next two, for the thread that has it as *holder.
+  // A run in use whose block is about to grow has one of `bytes` from now on, and is *holder, a word of the calling thread,
+  // until anybody frees or resizes it, ends its growth or settles it. No lock, nor in the next three, which are that thread's.
   static void begin_growth(void* start, std::size_t bytes, void** holder) noexcept {
     Run* run = run_at(chunk_around(start), start);
     run->grown = pages_of(bytes);
@@ -136,9 +133,9 @@ class PageRuns {
     run->grown = std::min(pages_of(most), run->pages);
     return true;
   }
-  // All of a growing run is its block's.
+  // All of the run is its block's.
   static void end_growth(void* start) noexcept { end_growth(run_at(chunk_around(start), start)); }
-  // What *holder has more than its block is free, and *holder is nothing. The thread that has *holder.
+  // What *holder, if there is one, has more than its block is free. The thread whose word it is.
   void settle(Parts& parts, void*& holder) noexcept {
     if (base::relaxed_load(holder) == nullptr) return;
     thread::Lock lock(mutex_);
@@ -180,7 +177,7 @@ class PageRuns {
   }
 
   // Lengthens or shortens a run in use where it lies, to `most` bytes or, where less is free behind it, at least `bytes`.
-  // False: nothing changed.
+  // False: it is as long as it was, and grows no more.
   bool resize(Parts& parts, void* start, std::size_t bytes, std::size_t most) noexcept {
     thread::Lock lock(mutex_);
     Run* run = run_at(chunk_around(start), start);

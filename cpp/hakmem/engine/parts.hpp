@@ -26,7 +26,7 @@ struct Parts {
   static constexpr bool kHeapsOwnSlabs = V::Remote::kHeapsOwnSlabs;
   static constexpr std::size_t kPrefix = V::Owner::kBlockPrefix;
   using Links = typename V::Guard::Links;
-  using Store = typename V::Store::template Type<Links>;
+  using Store = typename V::Store::template Type<Links, Classes::block_size(1)>;
   using Owner = typename V::Owner::template Type<kRegion, kHeapsOwnSlabs>;
   using Region = slab::Region<kRegion>;
   static constexpr bool kDirect = V::Back::kDirect;

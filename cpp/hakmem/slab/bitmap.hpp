@@ -1,6 +1,6 @@
 // Store of a slab's free blocks as one bit each, beside the slab: a freed block is not touched, the lowest free address
-// is handed out first, and 512 bytes of header serve a slab. One thread at a time. Idea: the bitmaps of hakmem's first
-// tiny pool and of Evans, 2006, "A scalable concurrent malloc implementation".
+// is handed out first, and 512 bytes of header serve a slab where no block is shorter than 16 bytes. One thread at a time.
+// Idea: the bitmaps of hakmem's first tiny pool and of Evans, 2006, "A scalable concurrent malloc implementation".
 #pragma once
 
 #include <bit>
@@ -9,11 +9,11 @@
 
 namespace hakmem::slab {
 
-struct Bitmap {
-  template <class>
-  using Type = Bitmap;  // whatever the links: there are none
+// kSmallest: bytes of the shortest block.
+template <std::size_t kSmallest>
+struct BitPerBlock {
   static constexpr bool kIntrusive = false;
-  static constexpr std::uint32_t kWords = base::kUnit / 8 / 64;  // a slab of one unit with 8-byte blocks
+  static constexpr std::uint32_t kWords = (base::kUnit / kSmallest + 63) / 64;  // a longer slab has some sixteen blocks at most
 
   base::Block* take(const Geometry& geometry) noexcept {
     for (std::uint32_t w = lowest; w <= highest; ++w) {
@@ -37,6 +37,11 @@ struct Bitmap {
 
   std::uint16_t lowest = kWords, highest = 0;  // words outside hold no free block
   std::uint64_t free[kWords]{};
+};
+
+struct Bitmap {
+  template <class, std::size_t kSmallest = 8>  // whatever the links: there are none
+  using Type = BitPerBlock<kSmallest>;
 };
 
 }  // namespace hakmem::slab

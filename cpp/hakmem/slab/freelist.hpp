@@ -7,7 +7,7 @@
 namespace hakmem::slab {
 
 struct Freelist {
-  template <class Links = base::PlainLinks>
+  template <class Links = base::PlainLinks, std::size_t = 8>  // however short a block: it has room for a link
   struct Type {
     static constexpr bool kIntrusive = true;
 

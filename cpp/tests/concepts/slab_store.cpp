@@ -51,6 +51,6 @@ struct StartsAtRunTime : Archetype {
 static_assert(!SlabStore<StartsAtRunTime>);
 
 static_assert(hakmem::concepts::SlabStore<hakmem::slab::Freelist::Type<>, hakmem::slab::Geometry>);
-static_assert(hakmem::concepts::SlabStore<hakmem::slab::Bitmap, hakmem::slab::Geometry>);
+static_assert(hakmem::concepts::SlabStore<hakmem::slab::Bitmap::Type<hakmem::base::PlainLinks>, hakmem::slab::Geometry>);
 
 }  // namespace
