@@ -267,7 +267,7 @@ def test_a_policy_that_breaks_its_concept_is_refused_by_name(tmp_path: Path) -> 
             "SizeClassMap",
         ),
         "Store": (
-            "struct Broken { template <class L> struct Type : slab::Freelist::Type<L> "
+            "struct Broken { template <class L, std::size_t> struct Type : slab::Freelist::Type<L> "
             "{ int take(const slab::Geometry&); }; };",
             "SlabStore",
         ),

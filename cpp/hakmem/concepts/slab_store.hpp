@@ -1,4 +1,5 @@
 // SlabStore: which blocks of one slab are free. One thread at a time. The slab counts; a store only remembers.
+// A policy gives it as Type<Links, kSmallest>: how free blocks would be linked, and the bytes of the shortest.
 #pragma once
 
 #include <concepts>
