@@ -1,5 +1,6 @@
 // Page runs on a fixed arena against a model of intervals, then with many threads.
 #include <algorithm>
+#include <atomic>
 #include <bitset>
 #include <map>
 #include <thread>
@@ -276,6 +277,53 @@ const test::Test one_empty{"one empty region of page runs stays, beside those in
     taken.pop_back();
   }
   check_equal(parts.runs.chunks(), 1u);
+  parts.runs.collect(parts);
+  check_equal(parts.runs.chunks(), 0u);
+}};
+
+const test::Test settles{"a thread settles a run whose block another has by now and sees as long as it is", [] {
+  struct Tag {};
+  using V = ToyVariant<Tag>;
+  static constinit Parts<V> parts{};
+  started<V>(parts);
+  constexpr std::size_t kBegin = std::remove_reference_t<decltype(parts)>::kPrefix;
+  constexpr std::size_t kMost = back::RunLengths::kMost;
+  std::atomic<std::byte*> block{nullptr};
+  std::size_t pages = 0;
+  std::thread other([&] {
+    for (;;) {
+      std::byte* p = block.load(std::memory_order_acquire);
+      if (p == nullptr) {
+        std::this_thread::yield();
+        continue;
+      }
+      if (pages == 0) return;
+      std::byte* start = nullptr;
+      std::size_t bytes = 0;
+      for (int i = 0; i < 20; ++i) {
+        check(parts.runs.find_used(p, start, bytes) && bytes == pages * base::kPage, "neither more nor less");
+        const std::size_t length = parts.runs.length_at(p);
+        check(length >= back::RunLengths::kCount || back::RunLengths::kPages[length] == pages, "nor for a cache");
+      }
+      parts.runs.give(parts, start);
+      block.store(nullptr, std::memory_order_release);
+    }
+  });
+  test::Random random(7);
+  void* holder = nullptr;
+  for (int turn = 0; turn < 5000 && test::failures == 0; ++turn) {
+    auto* start = static_cast<std::byte*>(parts.runs.take(parts, base::kPage, kMost * base::kPage));
+    pages = 1 + random.below(kMost);
+    parts.runs.begin_growth(start, pages * base::kPage, &holder);
+    block.store(start + kBegin, std::memory_order_release);
+    parts.runs.settle(parts, holder);
+    while (block.load(std::memory_order_acquire) != nullptr) std::this_thread::yield();
+    check(holder == nullptr, "held no more");
+  }
+  pages = 0;
+  std::byte end{};
+  block.store(&end, std::memory_order_release);
+  other.join();
   parts.runs.collect(parts);
   check_equal(parts.runs.chunks(), 0u);
 }};

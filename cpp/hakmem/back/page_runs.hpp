@@ -142,7 +142,7 @@ class PageRuns {
     void* start = base::relaxed_load(holder);
     if (start == nullptr) return;  // another thread has freed it meanwhile
     Run* run = run_at(chunk_around(start), start);
-    end_growth(run);
+    base::relaxed_store(holder, static_cast<void*>(nullptr));
     set_length(parts, run, run->grown, run->grown);
   }
 
@@ -235,9 +235,9 @@ class PageRuns {
     base::relaxed_store(*run->holder, static_cast<void*>(nullptr));
     base::relaxed_store(run->state, used_state(run));
   }
-  // See resize().
+  // See resize(). Of a growing run, whose block another thread may have by now, the state changes once, as the last of it.
   bool set_length(Parts& parts, Run* run, std::uint16_t pages, std::uint16_t best) noexcept {
-    if (pages == run->pages) return true;
+    if (pages == run->pages) return base::relaxed_store(run->state, used_state(run)), true;
     Chunk* chunk = chunk_of(run);
     Run* after = run + run->pages;
     const bool has_after = after < chunk->runs + kEnd && state_of(after) == kFree;
@@ -253,7 +253,7 @@ class PageRuns {
     if (pages < run->pages) free_pages(parts, chunk, run + pages, std::size_t{run->pages} - pages);
     base::relaxed_store(used_pages_, used_pages_ + pages - run->pages);
     run->pages = pages;
-    base::relaxed_store(run->state, used_state(run));
+    __atomic_store_n(&run->state, used_state(run), __ATOMIC_RELEASE);  // pairs with find_run()
     if (total > pages) make_free(run + pages, static_cast<std::uint16_t>(total - pages));
     return true;
   }
@@ -263,11 +263,12 @@ class PageRuns {
     Chunk* chunk = chunk_around(p);
     std::size_t i = (base::address(p) - base::address(chunk)) / base::kPage;
     if (i < kFirst || i >= kEnd) return false;
-    while (i > kFirst && chunk->runs[i].state == kInside) --i;
+    std::uint8_t state;  // acquire: pairs with the release in set_length(), so that what it says comes with the pages
+    while ((state = __atomic_load_n(&chunk->runs[i].state, __ATOMIC_ACQUIRE)) == kInside && i > kFirst) --i;
+    if (state > kGrowing) return false;
     const Run& run = chunk->runs[i];
-    if (run.state > kGrowing) return false;
     start = address(chunk, &chunk->runs[i]);
-    bytes = std::size_t{run.state == kGrowing ? run.grown : run.pages} * base::kPage;
+    bytes = std::size_t{state == kGrowing ? run.grown : run.pages} * base::kPage;
     return true;
   }
 
