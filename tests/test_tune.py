@@ -309,7 +309,8 @@ def test_the_example_tunes_a_small_program(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert any(line.startswith("program  unified ") for line in lines)
+    # which of the three comes to the final is the machine's to say
+    assert any(re.match(r"program  (unified|magazine|sll)", line) for line in lines), lines
     assert re.match(r"(Keep libc: |A tie of |\w+ wins: )", lines[-1]), "the verdict is one line"
 
 
