@@ -47,7 +47,7 @@ def churn(
 def test_four_thousand_threads_leave_no_memory_behind(
     name: str, kept: dict[str, Built], program: Program
 ) -> None:
-    # a processor's heap fills when the first threads run there: the first tenth must have met them all
+    # what processors share wanders by a large block or three: only many threads tell that from a leak
     lent = kept[name].variant.policies["thread"].kind == "per_cpu"
     threads = 40_000 if lent else 4000
     assert churn(program("churn"), kept[name], 1, threads, 0) == threads

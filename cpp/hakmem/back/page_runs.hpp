@@ -237,7 +237,6 @@ class PageRuns {
   }
   // See resize(). Of a growing run, whose block another thread may have by now, the state changes once, as the last of it.
   bool set_length(Parts& parts, Run* run, std::uint16_t pages, std::uint16_t best) noexcept {
-    if (pages == run->pages) return base::relaxed_store(run->state, used_state(run)), true;
     Chunk* chunk = chunk_of(run);
     Run* after = run + run->pages;
     const bool has_after = after < chunk->runs + kEnd && state_of(after) == kFree;

@@ -1,10 +1,13 @@
 // Threads that start, allocate, hand over and die, over the malloc that its process has. A generation is 1, 2, .. THREADS
 // threads in turn, all alive at once: each takes what others left in boxes, checks and frees it, fills the boxes anew and
 // ends with its caches full. Every block carries its size and a mark; a wrong one ends the program with exit code 1.
+// In the first tenth of the run a thread takes on one processor and gives back on the next, of THREADS + 1 in turn: later
+// ones meet no processor's heap that is new, however busy the machine.
 // The resident set is read after each generation, with what is live always the same. It prints its peak in KiB in the
 // first tenth of the run and in the whole of it.
 // Arguments: THREADS, generations, seconds; one of the last two is 0, the other says how long the run is.
 #include <fcntl.h>
+#include <sched.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,7 +89,25 @@ double now_s() {
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
 
-void live(std::uint64_t seed, std::barrier<>& all_are_born) {
+// The first `most` processors that this process may use.
+std::vector<int> usable_processors(std::size_t most) {
+  cpu_set_t usable;
+  if (::sched_getaffinity(0, sizeof usable, &usable) != 0) fail("the usable processors cannot be read", 0);
+  std::vector<int> found;
+  for (int number = 0; number < CPU_SETSIZE && found.size() < most; ++number)
+    if (CPU_ISSET(number, &usable)) found.push_back(number);
+  return found;
+}
+
+void move_to(int processor) {
+  cpu_set_t only;
+  CPU_ZERO(&only);
+  CPU_SET(processor, &only);
+  if (::sched_setaffinity(0, sizeof only, &only) != 0) fail("cannot move to processor", static_cast<std::size_t>(processor));
+}
+
+void live(std::uint64_t seed, std::barrier<>& all_are_born, const std::vector<int>& processors) {
+  if (!processors.empty()) move_to(processors[seed % processors.size()]);
   std::free(std::malloc(1));
   all_are_born.arrive_and_wait();
   Random random{seed};
@@ -97,6 +118,7 @@ void live(std::uint64_t seed, std::barrier<>& all_are_born) {
     const std::size_t box = random.below(kBoxes);
     drop(boxes[box].exchange(make(sizes[box]), std::memory_order_acq_rel));
   }
+  if (!processors.empty()) move_to(processors[(seed + 1) % processors.size()]);
   for (void* p : own) drop(p);
 }
 
@@ -109,6 +131,7 @@ int main(int argc, char** argv) {
   }
   const std::uint64_t threads = std::strtoull(argv[1], nullptr, 10), generations = std::strtoull(argv[2], nullptr, 10);
   const double seconds = std::strtod(argv[3], nullptr);
+  std::vector<int> processors = usable_processors(threads + 1);
   Random random{1};
   for (std::size_t box = 0; box < kBoxes; ++box) {
     sizes[box] = draw_size(random);
@@ -118,10 +141,12 @@ int main(int argc, char** argv) {
   std::uint64_t done = 0, born = 0;
   const double start = now_s();
   for (double passed = 0; done < generations || passed < seconds; ++done, passed = now_s() - start) {
+    const double part = generations != 0 ? static_cast<double>(done) / static_cast<double>(generations) : passed / seconds;
+    if (part >= 0.1) processors.clear();
     std::vector<std::thread> team;
     const std::uint64_t size = 1 + done % threads;
     std::barrier all_are_born(static_cast<std::ptrdiff_t>(size));
-    for (std::uint64_t t = 0; t < size; ++t) team.emplace_back([&, t] { live(done * threads + t, all_are_born); });
+    for (std::uint64_t t = 0; t < size; ++t) team.emplace_back([&, t] { live(done * threads + t, all_are_born, processors); });
     born += size;
     for (std::thread& each : team) each.join();
     peak = std::max(peak, resident_kib());
