@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import platform
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from hakmem import build, golden
+from hakmem import build, golden, sweeps
 from hakmem.build import Built
 from hakmem.errors import HakmemError
 from hakmem.golden import Shape
@@ -110,3 +113,15 @@ def test_the_default_hot_paths_keep_to_their_figures(name: str) -> None:
     malloc, free = (golden.shape(built.library, function) for function in golden.FUNCTIONS)
     assert malloc.instructions <= 16 and free.instructions <= 20
     assert malloc.calls == malloc.locked == free.calls == free.locked == 0
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the mnemonics are of x86-64")
+def test_a_refill_hint_is_the_prefetch_that_it_names() -> None:
+    prefix = "magazine__bitmap__refill_hint_"
+    found = {}
+    for built in build.build_or_raise(item for item in sweeps.expand("refill_hint") if prefix in item.name):
+        code = subprocess.run(
+            ["objdump", "-d", str(built.library)], capture_output=True, text=True, check=True
+        )
+        found[built.name.removeprefix(prefix)] = set(re.findall(r"\tprefetch\w+", code.stdout))
+    assert found == {"none": set(), "near": {"\tprefetcht0"}, "non_temporal": {"\tprefetchnta"}}

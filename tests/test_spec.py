@@ -251,7 +251,7 @@ def test_the_header_names_each_policy_once() -> None:
     assert ".purge = pages::Purge::kEager, .decay_ms = 1000" in text
     assert (
         "using Back = back::SuperSlab<back::SuperSlabOptions"
-        "{.run_cache_kib = 16384, .realloc_room_percent = 50}>;"
+        "{.run_cache_kib = 16384, .realloc_room_percent = 50, .refill_hint = back::RefillHint::kNear}>;"
     ) in text
     for include in ("front/split", "front/hot_mag", "front/unified", "slab/freelist", "pages/mmap_thp"):
         assert f"#include <hakmem/{include}.hpp>\n" in text

@@ -266,11 +266,13 @@ template <int kNumber>
 struct Tag {};
 
 struct ReturnHome : ToyVariant<Tag<1>> {
+  using Back = back::SuperSlab<back::SuperSlabOptions{.refill_hint = back::RefillHint::kNonTemporal}>;
   using Remote = remote::ReturnHome<>;
   using Store = slab::Bitmap;
   using Owner = owner::PageTag;
 };
 struct OneHeap : ToyVariant<Tag<2>> {
+  using Back = back::SuperSlab<back::SuperSlabOptions{.refill_hint = back::RefillHint::kNone}>;
   using Remote = remote::None;
   using Owner = owner::Header;
   using Front = front::Magazine<>;

@@ -541,6 +541,15 @@ AXES: tuple[Axis, ...] = (
                         0,
                         100,
                     ),
+                    Option(
+                        "refill_hint",
+                        "choice",
+                        "prefetch of each block that a refill gives to a front: none, to the nearest cache, "
+                        "or non-temporal",
+                        "near",
+                        choices=("none", "near", "non_temporal"),
+                        choice_type="RefillHint",
+                    ),
                 ),
                 cpp="SuperSlab",
             ),

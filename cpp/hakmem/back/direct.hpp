@@ -9,6 +9,7 @@ namespace hakmem::back {
 struct Direct {
   static constexpr bool kDirect = true;
   static constexpr std::size_t kRunCacheBytes = 0;
+  static void hint(const void*) noexcept {}
 };
 
 }  // namespace hakmem::back

@@ -4,11 +4,21 @@
 
 #include <hakmem/base/types.hpp>
 
+#include <cstdint>
+
 namespace hakmem::back {
+
+// What the processor is asked for when a refill gives a block to a front.
+enum class RefillHint : std::uint8_t {
+  kNone,
+  kNear,         // the block's first line, in the nearest cache
+  kNonTemporal,  // the same, where it displaces least
+};
 
 struct SuperSlabOptions {
   unsigned run_cache_kib = 16384;  // back/run_cache.hpp: medium blocks that a thread keeps: 0 .. 65536; none with eager purge
   unsigned realloc_room_percent = 50;  // more than asked for, in a small block that realloc moves to grow: 0 .. 100
+  RefillHint refill_hint = RefillHint::kNear;
 };
 
 template <SuperSlabOptions O = SuperSlabOptions{}>
@@ -18,6 +28,12 @@ struct SuperSlab {
   static constexpr bool kDirect = false;
   static constexpr std::size_t kRunCacheBytes = std::size_t{O.run_cache_kib} << 10;
   static constexpr unsigned kReallocRoomPercent = O.realloc_room_percent;
+
+  // A block that the program will soon write to.
+  static void hint([[maybe_unused]] const void* block) noexcept {
+    if constexpr (O.refill_hint == RefillHint::kNear) __builtin_prefetch(block, 1, 3);
+    if constexpr (O.refill_hint == RefillHint::kNonTemporal) __builtin_prefetch(block, 1, 0);
+  }
 };
 
 }  // namespace hakmem::back

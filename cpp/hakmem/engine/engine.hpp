@@ -331,7 +331,10 @@ class Engine {
   class FrontSink {
    public:
     FrontSink(Heap* heap, ClassIndex c) noexcept : heap_(heap), c_(c) {}
-    void operator()(Block* block) noexcept { blocks_[count_++] = block; }
+    void operator()(Block* block) noexcept {
+      V::Back::hint(block);
+      blocks_[count_++] = block;
+    }
     void chain(base::Chain chain) noexcept
       requires kChains
     {
