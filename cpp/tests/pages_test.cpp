@@ -306,6 +306,15 @@ const test::Test huge{"huge OS pages are asked for behind metadata and the heap'
   check(!mapping_of(plain.map(kRegion)).asks_for_huge, "of ordinary pages never");
 }};
 
+const test::Test step{"32 MiB are made writable at once, wherever the range lies", [] {
+  static constinit pages::Mmap<kSmall>::Type pages{};
+  auto* p = static_cast<std::byte*>(pages.map(kRegion));
+  check(mapping_of(p).end >= base::address(p) + (std::size_t{32} << 20));
+  const std::size_t calls = pages.os_maps();
+  for (std::size_t more = 0; more < std::size_t{32} << 20; more += kRegion) check(pages.map(kRegion) != nullptr);
+  test::check_equal(pages.os_maps(), calls);
+}};
+
 const test::Test chance{"random words differ, those of the program's start do not; errno is kept", [] {
   errno = 77;
   const std::uint64_t one = pages::random_word(), other = pages::random_word();

@@ -19,7 +19,8 @@ class Range {
   static constexpr std::size_t kSlots = kReserve / kRegion;
   static constexpr std::size_t kWords = (kSlots + 63) / 64;
   static constexpr std::size_t kFenced = 8192;
-  static constexpr std::size_t kCommitStep = std::size_t{32} << 20;
+  static constexpr std::size_t kCommitStep = std::size_t{32} << 20;  // bytes made writable beyond what is asked for
+  static constexpr std::size_t kCommitEnd = std::size_t{2} << 20;    // of addresses: no huge OS page is cut in two
 
  public:
   static constexpr std::size_t kGranule = kRegion;  // map() and unmap() take multiples of this
@@ -161,8 +162,8 @@ class Range {
   bool commit_to(std::size_t slots) noexcept {
     const std::size_t wanted = slots * kRegion;
     if (wanted <= committed_) return true;
-    // to a multiple of the step in addresses: where it ends inside a huge OS page, that would be an ordinary one
-    std::size_t to = base::align_up(base_ + wanted, kCommitStep) - base_;
+    // a whole step wherever the range lies: when a process asks the system does not hang on where it was loaded
+    std::size_t to = base::align_up(base_ + wanted + kCommitStep, kCommitEnd) - base_;
     if (to > slots_ * kRegion) to = slots_ * kRegion;
     if (!Os::commit(reinterpret_cast<void*>(base_ + committed_), to - committed_)) {
       to = wanted;  // a limit may leave room for what is needed though not for a whole step
