@@ -145,7 +145,7 @@ def test_peers_are_in_every_picture_and_table_for_reference(outcome: Outcome) ->
     text = page[: page.index("<script>")]
     assert "<code>mi</code>" in text and "final: app: ended by SIGSEGV" in text
     shown = io.StringIO()
-    report.print_outcome(Console(width=300, file=shown), with_peer)
+    report.print_outcome(Console(width=80, file=shown), with_peer)
     assert re.search(r"^ ?mi +peer +0\.750 \(0\.700 to 0\.800\) +\d", shown.getvalue(), re.MULTILINE)
 
 
@@ -169,7 +169,7 @@ def test_an_outcome_without_a_race_still_has_a_page(outcome: Outcome) -> None:
 
 def test_the_terminal_shows_the_ranking_and_the_verdict(outcome: Outcome) -> None:
     text = io.StringIO()
-    report.print_outcome(Console(width=300, file=text), outcome)
+    report.print_outcome(Console(width=80, file=text), outcome)
     lines = text.getvalue().splitlines()
     assert re.split(r"\s{2,}", lines[0].strip()) == [
         "variant", "how far", "time to libc's", "cpython", "sqlite3", "memory", "remark"

@@ -19,6 +19,7 @@ from .outcome import FINALIST, Outcome, RowOutcome, VariantOutcome
 from .stats import Ratio
 
 _TEMPLATE = Path(__file__).resolve().parent / "report_template.html"
+_WIDTH = 1000  # a table is never cut: a narrow terminal wraps its lines
 _ROW_PX = 22
 _CLIP = math.log2(4)
 
@@ -62,6 +63,7 @@ def write_text(text: str, path: Path) -> Path:
 
 def print_outcome(console: Console, outcome: Outcome) -> None:
     """The ranking and the verdict in the terminal."""
+    console.width = _WIDTH
     programs = list(dict.fromkeys(name for item in outcome.variants for name in item.programs))
     table = Table(box=None, header_style="bold")
     for title in ("variant", "how far", "time to libc's", *programs, "memory"):
