@@ -94,6 +94,20 @@ def test_who_breaks_the_memory_budget_cannot_win() -> None:
     assert kept.kind == KEEP and "sll, unified break the memory budget" in kept.sentence
 
 
+def test_the_budget_is_held_against_the_figure_that_is_shown() -> None:
+    peaks = {"libc": (100_000, 110_000, 200_000), "sll": (160_000, 160_000, 320_000)}
+    results = [
+        dataclasses.replace(one, peak_rss_kib=peaks[one.variant][one.round % 3])
+        for one in measured({"sll": 0.5}, seed=2, rounds=9)
+        if one.variant in peaks
+    ]
+    memory = verdict.memory_cells(results)
+    assert verdict.over_budget(memory, "sll", ["it"], 1.5, 0) == (
+        "memory: it peaks at 171.9 MiB, libc at 107.4, allowed 161.1"
+    )
+    assert verdict.over_budget(memory, "sll", ["it"], 1.61, 0) == ""
+
+
 def test_who_is_slower_than_the_leader_by_more_than_the_noise_is_excluded() -> None:
     times = {"one": 0.7, "other": 0.71, "far": 0.9, "slower": 1.2, "heavy": 0.3}
     for seed in SEEDS:
