@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import platform
 import re
 import subprocess
 from pathlib import Path
@@ -115,7 +114,6 @@ def test_the_default_hot_paths_keep_to_their_figures(name: str) -> None:
     assert malloc.calls == malloc.locked == free.calls == free.locked == 0
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the mnemonics are of x86-64")
 def test_a_refill_hint_is_the_prefetch_that_it_names() -> None:
     prefix = "magazine__bitmap__refill_hint_"
     found = {}

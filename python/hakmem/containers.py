@@ -27,6 +27,7 @@ from . import build as builds
 from .bench import Contestant
 from .build import Built
 from .errors import BuildError
+from .report import TABLE_WIDTH
 from .stats import Ratio
 from .store import Failure, Result, Store
 from .workloads import Row
@@ -55,7 +56,6 @@ MEANINGS = {
     "vector": "std::vector: 1-64 push_back, dropped",
 }
 _TIMEOUT_S = 120.0
-_WIDTH = 1000
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,7 @@ def cli_containers(
         }
         sys.stdout.write(json.dumps(answer, indent=1) + "\n")
     else:
-        _print(Console(width=_WIDTH, highlight=False), table, floor)
+        _print(Console(width=TABLE_WIDTH, highlight=False), table, floor)
     for failure in failures:
         errors.print(f"error: {failure.variant} failed on {failure.label}: {failure.reason}", markup=False)
     return 1 if failures else 0

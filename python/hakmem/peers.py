@@ -28,7 +28,6 @@ _CUT = ("LD_PRELOAD", "LD_AUDIT", "GLIBC_TUNABLES", "MALLOC_", "MIMALLOC_", "SCU
 _NOT_A_KNOB = ("LD_PRELOAD", "LD_AUDIT")
 _ASK = Path(__file__).resolve().parent / "_programs" / "who_serves.py"
 _TIMEOUT_S = 60.0
-_WIDTH = 1000  # paths are never cut
 
 
 @dataclass(frozen=True)
@@ -224,6 +223,8 @@ def cli_peers(texts: Sequence[str], as_json: bool) -> int:
     from rich.markup import escape
     from rich.table import Table
 
+    from .report import TABLE_WIDTH
+
     here, missing = found()
     taken = [GLIBC, *(item.name for item in KNOWN)]
     peers = [glibc(), *here, *given(texts, taken)]
@@ -238,7 +239,7 @@ def cli_peers(texts: Sequence[str], as_json: bool) -> int:
             place = str(peer.path or peer.home or "")
             table.add_row(peer.name, escape(peer.version or ""), serves, escape(place), escape(knobs))
         console = Console()
-        console.width = _WIDTH
+        console.width = TABLE_WIDTH
         console.print(table)
         for item in missing:
             console.print(f"{item.name} is not on this machine: apt-get install {item.package}")

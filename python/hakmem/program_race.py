@@ -30,7 +30,6 @@ PROOF = (
     "use. "
     "Its output was that of the first run under libc."
 )
-_WIDTH = 1000
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def cli_program_race(
         answer = as_object(ranked, suite, missing, rounds, floor, failures, entrants)
         sys.stdout.write(json.dumps(answer, indent=1) + "\n")
     else:
-        print_standings(Console(width=_WIDTH, highlight=False), ranked, rows, floor)
+        print_standings(Console(width=report.TABLE_WIDTH, highlight=False), ranked, rows, floor)
     if page_path:
         text = page(
             ranked, rows, missing, entrants, failures, bench.machine() | {"rounds": str(rounds)}, floor

@@ -18,8 +18,10 @@ from .errors import HakmemError
 from .outcome import FINALIST, Outcome, RowOutcome, VariantOutcome
 from .stats import Ratio
 
+TABLE_WIDTH = 1000
+"""Columns of a console that prints a table: none is ever cut, a narrow terminal wraps its lines."""
+
 _TEMPLATE = Path(__file__).resolve().parent / "report_template.html"
-_WIDTH = 1000  # a table is never cut: a narrow terminal wraps its lines
 _ROW_PX = 22
 _CLIP = math.log2(4)
 
@@ -63,7 +65,7 @@ def write_text(text: str, path: Path) -> Path:
 
 def print_outcome(console: Console, outcome: Outcome) -> None:
     """The ranking and the verdict in the terminal."""
-    console.width = _WIDTH
+    console.width = TABLE_WIDTH
     programs = list(dict.fromkeys(name for item in outcome.variants for name in item.programs))
     table = Table(box=None, header_style="bold")
     for title in ("variant", "how far", "time to libc's", *programs, "memory"):

@@ -9,16 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .report import Figure, assemble, cost, figure_section, heat_map, ratio_text, table, titled
+from .report import TABLE_WIDTH, Figure, assemble, cost, figure_section, heat_map, ratio_text, table, titled
 from .rivals import PICKED, Cell, Comparison, Standing
 from .store import Entrant, Failure
-
-_WIDTH = 1000  # a table is never cut: a narrow terminal wraps its lines
 
 
 def print_comparison(console: Console, found: Comparison) -> None:
     """Three tables (time, ratios with intervals, memory) and the standings."""
-    console.width = _WIDTH
+    console.width = TABLE_WIDTH
     names = [*found.variants, *found.rivals]
     _print_table(
         console,

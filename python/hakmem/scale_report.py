@@ -22,7 +22,6 @@ from .scale import Curve, Point
 from .stats import Ratio
 from .store import Failure
 
-_WIDTH = 1000
 _HEIGHT_PX = 420
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon")
 
@@ -73,7 +72,7 @@ def cli_scale_report(
     if as_json:
         sys.stdout.write(json.dumps(as_object(wanted, found, machine, floor, failures), indent=1) + "\n")
     else:
-        print_curves(Console(width=_WIDTH, highlight=False), wanted, found, floor)
+        print_curves(Console(width=report.TABLE_WIDTH, highlight=False), wanted, found, floor)
     if page_path:
         report.write_text(page(wanted, found, machine, floor, failures), page_path)
         errors.print(f"page: {page_path}", markup=False)

@@ -34,7 +34,6 @@ from .tune_steps import Steps
 from .tuned import PROGRAM, TuneResult
 
 _LONG_LIST = re.compile(r"\[[^\]]{60,}\]")
-_WIDTH = 1000  # a table is never cut: a narrow terminal wraps its lines
 
 
 def tune(
@@ -171,7 +170,7 @@ def print_result(console: Console, found: TuneResult) -> None:
         style = "bold green" if one.name == found.verdict.name else ""
         what = _LONG_LIST.sub("[...]", one.what)  # the page has it
         table.add_row(*map(escape, [*cells, "; ".join(filter(None, (what, one.remark)))]), style=style)
-    console.width = _WIDTH
+    console.width = report.TABLE_WIDTH
     console.print(table)
     console.print(found.verdict.sentence, style="bold", markup=False)
 

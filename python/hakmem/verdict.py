@@ -91,7 +91,7 @@ def noise(results: Iterable[Result]) -> float:
 def over_budget(memory: Cells, name: str, labels: Sequence[str], max_rss: float, plus_kib: int) -> str:
     """Why a contestant does not keep the memory budget on some row, or nothing."""
     for label in labels:
-        found = stats.geometric_mean(memory, name, LIBC, [label])  # as it is shown
+        found = stats.ratio(memory, name, LIBC, label)  # as it is shown
         if found is None:
             continue
         libc = stats.median([one.ns_per_op for one in memory[LIBC, label]])

@@ -27,7 +27,6 @@ from .tuned import from_dict
 from .verdict import KEEP, TIE, WINNER, Verdict
 
 _MACHINE = ("processor", "kernel", "C library")
-_WIDTH = 1000
 _ROW_PX = 36
 
 
@@ -170,7 +169,7 @@ def cli_verdicts(paths: Sequence[Path], as_json: bool, page_path: Path | None) -
             + "\n"
         )
     else:
-        print_hosts(Console(width=_WIDTH, highlight=False), hosts, found)
+        print_hosts(Console(width=report.TABLE_WIDTH, highlight=False), hosts, found)
     return 0
 
 

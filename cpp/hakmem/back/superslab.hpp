@@ -2,9 +2,9 @@
 // SuperSlab: small blocks from slabs, medium ones from page runs, large ones from regions of their own.
 #pragma once
 
-#include <hakmem/base/types.hpp>
-
 #include <cstdint>
+
+#include <hakmem/base/types.hpp>
 
 namespace hakmem::back {
 
@@ -29,10 +29,11 @@ struct SuperSlab {
   static constexpr std::size_t kRunCacheBytes = std::size_t{O.run_cache_kib} << 10;
   static constexpr unsigned kReallocRoomPercent = O.realloc_room_percent;
 
-  // A block that the program will soon write to.
+  // A block that the program will soon write to. Asked for as if it were read: for a write, compilers that have prefetchw know
+  // no other kind.
   static void hint([[maybe_unused]] const void* block) noexcept {
-    if constexpr (O.refill_hint == RefillHint::kNear) __builtin_prefetch(block, 1, 3);
-    if constexpr (O.refill_hint == RefillHint::kNonTemporal) __builtin_prefetch(block, 1, 0);
+    if constexpr (O.refill_hint == RefillHint::kNear) __builtin_prefetch(block, 0, 3);
+    if constexpr (O.refill_hint == RefillHint::kNonTemporal) __builtin_prefetch(block, 0, 0);
   }
 };
 
